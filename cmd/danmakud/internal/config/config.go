@@ -1,0 +1,172 @@
+// Package config holds everything an operator can set on the server.
+//
+//	command line  ─┐
+//	DANMAKUD_… env ─┼─► one table of definitions ─► Config ─► Validate
+//	defaults      ─┘    (name, default, help,
+//	                     place in Config, check)
+//
+// The table (table.go) is the only list of settings: a flag, its environment
+// variable, its default, its help and its check come from one entry. Values
+// reach a Config as text through one path, FlagSet.Set, and a setting that has
+// been set is left alone by the sources after it. So a further source, such as
+// a file, is one more function like FromEnv, called after it.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+// Config is what the server is run with. Bind fills it with defaults; after
+// Validate it is only read, by any goroutine.
+type Config struct {
+	// Listen has the public addresses: HOST:PORT, :PORT or unix:/path.
+	Listen []string
+	// Control is HOST:PORT of the control listener; empty means there is none.
+	// The flag's "off" is stored as empty.
+	Control string
+
+	// Loops is the number of event loops; 0 means GOMAXPROCS.
+	Loops int
+	// MaxConnections bounds connections over all loops; 0 means what the limit
+	// of open files allows.
+	MaxConnections int
+	// MaxRooms bounds the rooms that exist at one time.
+	MaxRooms int
+	// AcceptRate is accepted connections a second; 0 means no limit.
+	AcceptRate float64
+
+	// Tick is the least time between two batches of one room. Under overload
+	// a room stretches it, to at most MaxTick.
+	Tick, MaxTick time.Duration
+
+	// CommentRate is comments a second of one connection, CommentBurst how many
+	// it may send at once. A rate of 0 means no limit.
+	CommentRate  float64
+	CommentBurst int
+	// MaxText is the longest comment in code points, MaxMessage the longest
+	// inbound message in bytes.
+	MaxText, MaxMessage int
+	// PendingComments and PendingBytes bound what one room collects in one tick.
+	PendingComments, PendingBytes int
+
+	// History is how many recent comments a viewer gets on joining; 0 means none.
+	History int
+	// Ring is how many batches a room keeps for viewers that lag.
+	Ring int
+
+	// Origins has the allowed Origin values; empty means the same host only.
+	Origins []string
+
+	// HandshakeTimeout is the time from accept to a complete request head.
+	HandshakeTimeout time.Duration
+	// IdleTimeout is the silence in both directions after which a ping is sent;
+	// PongTimeout is how long the answer may take. IdleTimeout 0: no pings.
+	IdleTimeout, PongTimeout time.Duration
+	// StallTimeout is how long a viewer may take nothing of what it is owed.
+	StallTimeout time.Duration
+	// UserTimeout is TCP_USER_TIMEOUT; 0 leaves the system's own.
+	UserTimeout time.Duration
+
+	// NoDelay sets TCP_NODELAY; the three sizes are in bytes, 0 leaves the
+	// system's default.
+	NoDelay                                 bool
+	NotSentLowat, SendBuffer, ReceiveBuffer int
+
+	// DrainTime is how long the viewers' goodbye is spread after SIGTERM.
+	DrainTime time.Duration
+	// HTTPConnections bounds connections handed to net/http at one time.
+	HTTPConnections int
+
+	// LogLevel is debug, info, warn or error; LogFormat auto, text or json.
+	LogLevel, LogFormat string
+}
+
+// envPrefix begins every environment variable of the server.
+const envPrefix = "DANMAKUD_"
+
+// Env returns the environment variable of a flag: max-rooms is
+// DANMAKUD_MAX_ROOMS.
+func Env(flag string) string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// Default returns the configuration of a server that was told nothing.
+func Default() Config {
+	var c Config
+	for _, d := range table {
+		if err := d.value(&c).Set(d.def); err != nil {
+			panic(fmt.Sprintf("config: default of --%s: %v", d.flag, err))
+		}
+	}
+	return c
+}
+
+// Bind fills c with the defaults and adds one flag to fs for every setting.
+// Parsing fs then writes into c, which must outlive fs.
+func (c *Config) Bind(fs *pflag.FlagSet) {
+	*c = Default()
+	for _, d := range table {
+		v := d.value(c)
+		f := fs.VarPF(v, d.flag, "", d.help)
+		if _, ok := v.(boolValue); ok {
+			f.NoOptDefVal = "true"
+		}
+	}
+	fs.SortFlags = false // the table's order keeps related settings together
+}
+
+// FromEnv sets every setting that has an environment variable and was not set
+// on the command line; call it after fs was parsed. Lists are separated by
+// commas. A variable that is present and empty counts as absent, since
+// container tools like to pass such. The error names every variable that
+// cannot be used.
+func (c *Config) FromEnv(fs *pflag.FlagSet, lookup func(string) (string, bool)) error {
+	var errs []error
+	for _, d := range table {
+		f := fs.Lookup(d.flag)
+		if f == nil || f.Changed {
+			continue
+		}
+		text, ok := lookup(Env(d.flag))
+		if !ok || text == "" {
+			continue
+		}
+		// The FlagSet marks the flag as set; its own error text speaks of the
+		// command line, so the value is tried first.
+		if err := f.Value.Set(text); err != nil {
+			errs = append(errs, fmt.Errorf("%s=%q: %w", Env(d.flag), text, err))
+			continue
+		}
+		f.Changed = true
+	}
+	return errors.Join(errs...)
+}
+
+// UnknownEnv returns the names in environ (NAME=value, as of os.Environ) that
+// look like settings of the server and are none, sorted: most likely typing
+// errors. Names that Kubernetes gives to every container beside a service
+// called danmakud are left out.
+func UnknownEnv(environ []string) []string {
+	known := make(map[string]bool, len(table))
+	for _, d := range table {
+		known[Env(d.flag)] = true
+	}
+	var unknown []string
+	for _, entry := range environ {
+		name, _, _ := strings.Cut(entry, "=")
+		rest, ours := strings.CutPrefix(name, envPrefix)
+		if !ours || known[name] || rest == "PORT" ||
+			strings.HasPrefix(rest, "PORT_") || strings.HasPrefix(rest, "SERVICE_") {
+			continue
+		}
+		unknown = append(unknown, name)
+	}
+	sort.Strings(unknown)
+	return unknown
+}

@@ -1,0 +1,216 @@
+package config
+
+import (
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+// definition is one setting: everything that is known about it, in one place.
+type definition struct {
+	flag  string // name on the command line; Env gives the variable's
+	def   string // default, as it would be typed
+	help  string // one sentence; `backquotes` name the value in help
+	value func(c *Config) pflag.Value
+	check func(c *Config) error // nil: every value that parses is fine
+}
+
+// The bounds that a check compares against, and why they are what they are.
+const (
+	loopsMax       = 256     // a Handle has 8 bits for the loop
+	connectionsMax = 1 << 24 // a Handle has 24 bits for the slot
+	tickMin        = 10 * time.Millisecond
+	tickMax        = 5 * time.Second
+	clockMin       = time.Second // all connection clocks are swept once a second
+	clockMax       = 24 * time.Hour
+	textMax        = 10_000 // code points: beyond this it is no comment
+	messageMin     = 256    // a comment's field names and a short text
+	messageMax     = 1 << 20
+	ringMax        = 1024
+	historyMax     = 1000
+	bufferMin      = 4 << 10 // below this the kernel rounds up on its own
+	bufferMax      = 64 << 20
+)
+
+// table has every setting, in the order in which help shows them.
+var table = []definition{
+	{
+		flag: "listen", def: ":8080",
+		help:  "public address as `HOST:PORT`, :PORT or unix:/path (repeatable, or separated by commas)",
+		value: func(c *Config) pflag.Value { return newList(&c.Listen) },
+		check: checkListen,
+	},
+	{
+		flag: "control", def: "127.0.0.1:8081",
+		help:  "address of the control listener (metrics, API, pprof) as `HOST:PORT`; \"off\" for none",
+		value: func(c *Config) pflag.Value { return offValue{&c.Control} },
+		check: checkControl,
+	},
+	{
+		flag: "origin", def: "",
+		help:  "allowed Origin of a browser: https://a.example, *.a.example or * (repeatable; default: the same host)",
+		value: func(c *Config) pflag.Value { return newList(&c.Origins) },
+		check: checkOrigins,
+	},
+	{
+		flag: "loops", def: "0",
+		help:  "event loops; 0 = one for each CPU",
+		value: func(c *Config) pflag.Value { return countValue{&c.Loops} },
+		check: within("loops", func(c *Config) int { return c.Loops }, 0, loopsMax),
+	},
+	{
+		flag: "max-connections", def: "0",
+		help:  "connections at one time; 0 = what the limit of open files allows",
+		value: func(c *Config) pflag.Value { return countValue{&c.MaxConnections} },
+		check: within("max-connections", func(c *Config) int { return c.MaxConnections }, 0, connectionsMax),
+	},
+	{
+		flag: "max-rooms", def: "100000",
+		help:  "rooms at one time",
+		value: func(c *Config) pflag.Value { return countValue{&c.MaxRooms} },
+		check: within("max-rooms", func(c *Config) int { return c.MaxRooms }, 1, 1<<24),
+	},
+	{
+		flag: "accept-rate", def: "0",
+		help:  "accepted connections a second; 0 = no limit",
+		value: func(c *Config) pflag.Value { return rateValue{&c.AcceptRate} },
+		check: checkRate("accept-rate", func(c *Config) float64 { return c.AcceptRate }),
+	},
+	{
+		flag: "tick", def: "100ms",
+		help:  "least time between two batches of one room, 10ms to 5s",
+		value: func(c *Config) pflag.Value { return durationValue{&c.Tick} },
+		check: within("tick", func(c *Config) time.Duration { return c.Tick }, tickMin, tickMax),
+	},
+	{
+		flag: "max-tick", def: "1s",
+		help:  "longest a room's tick may stretch under overload",
+		value: func(c *Config) pflag.Value { return durationValue{&c.MaxTick} },
+		check: checkMaxTick,
+	},
+	{
+		flag: "comment-rate", def: "3",
+		help:  "comments a second of one connection; 0 = no limit",
+		value: func(c *Config) pflag.Value { return rateValue{&c.CommentRate} },
+		check: checkRate("comment-rate", func(c *Config) float64 { return c.CommentRate }),
+	},
+	{
+		flag: "comment-burst", def: "10",
+		help:  "comments one connection may send at once",
+		value: func(c *Config) pflag.Value { return countValue{&c.CommentBurst} },
+		check: within("comment-burst", func(c *Config) int { return c.CommentBurst }, 1, 1_000_000),
+	},
+	{
+		flag: "max-text", def: "200",
+		help:  "longest comment in code points",
+		value: func(c *Config) pflag.Value { return countValue{&c.MaxText} },
+		check: within("max-text", func(c *Config) int { return c.MaxText }, 1, textMax),
+	},
+	{
+		flag: "max-message", def: "4096",
+		help:  "longest inbound message",
+		value: func(c *Config) pflag.Value { return bytesValue{&c.MaxMessage} },
+		check: checkMaxMessage,
+	},
+	{
+		flag: "pending-comments", def: "20000",
+		help:  "comments one room collects in one tick",
+		value: func(c *Config) pflag.Value { return countValue{&c.PendingComments} },
+		check: within("pending-comments", func(c *Config) int { return c.PendingComments }, 1, 10_000_000),
+	},
+	{
+		flag: "pending-bytes", def: "2097152",
+		help:  "encoded comments one room collects in one tick",
+		value: func(c *Config) pflag.Value { return bytesValue{&c.PendingBytes} },
+		check: checkPendingBytes,
+	},
+	{
+		flag: "history", def: "20",
+		help:  "recent comments a viewer gets on joining; 0 = none",
+		value: func(c *Config) pflag.Value { return countValue{&c.History} },
+		check: within("history", func(c *Config) int { return c.History }, 0, historyMax),
+	},
+	{
+		flag: "ring", def: "16",
+		help:  "batches a room keeps for viewers that lag",
+		value: func(c *Config) pflag.Value { return countValue{&c.Ring} },
+		check: within("ring", func(c *Config) int { return c.Ring }, 1, ringMax),
+	},
+	{
+		flag: "handshake-timeout", def: "10s",
+		help:  "time for a connection to send its whole request head",
+		value: func(c *Config) pflag.Value { return durationValue{&c.HandshakeTimeout} },
+		check: within("handshake-timeout", func(c *Config) time.Duration { return c.HandshakeTimeout }, clockMin, clockMax),
+	},
+	{
+		flag: "idle-timeout", def: "30s",
+		help:  "silence in both directions after which a viewer is pinged; 0 = never",
+		value: func(c *Config) pflag.Value { return durationValue{&c.IdleTimeout} },
+		check: withinOrZero("idle-timeout", func(c *Config) time.Duration { return c.IdleTimeout }, clockMin, clockMax),
+	},
+	{
+		flag: "pong-timeout", def: "30s",
+		help:  "time for the answer to a ping",
+		value: func(c *Config) pflag.Value { return durationValue{&c.PongTimeout} },
+		check: within("pong-timeout", func(c *Config) time.Duration { return c.PongTimeout }, clockMin, clockMax),
+	},
+	{
+		flag: "stall-timeout", def: "60s",
+		help:  "time a viewer may take nothing of what it is owed",
+		value: func(c *Config) pflag.Value { return durationValue{&c.StallTimeout} },
+		check: within("stall-timeout", func(c *Config) time.Duration { return c.StallTimeout }, clockMin, clockMax),
+	},
+	{
+		flag: "user-timeout", def: "30s",
+		help:  "TCP_USER_TIMEOUT, after which a vanished peer is given up; 0 = the system's own",
+		value: func(c *Config) pflag.Value { return durationValue{&c.UserTimeout} },
+		check: withinOrZero("user-timeout", func(c *Config) time.Duration { return c.UserTimeout }, clockMin, clockMax),
+	},
+	{
+		flag: "tcp-nodelay", def: "true",
+		help:  "TCP_NODELAY on viewers' sockets",
+		value: func(c *Config) pflag.Value { return boolValue{&c.NoDelay} },
+	},
+	{
+		flag: "tcp-notsent-lowat", def: "131072",
+		help:  "TCP_NOTSENT_LOWAT: unsent data the kernel takes for one viewer; 0 = the system's own",
+		value: func(c *Config) pflag.Value { return bytesValue{&c.NotSentLowat} },
+		check: withinOrZero("tcp-notsent-lowat", func(c *Config) int { return c.NotSentLowat }, 1, bufferMax),
+	},
+	{
+		flag: "tcp-send-buffer", def: "0",
+		help:  "SO_SNDBUF of viewers' sockets; 0 = tuned by the system",
+		value: func(c *Config) pflag.Value { return bytesValue{&c.SendBuffer} },
+		check: withinOrZero("tcp-send-buffer", func(c *Config) int { return c.SendBuffer }, bufferMin, bufferMax),
+	},
+	{
+		flag: "tcp-receive-buffer", def: "0",
+		help:  "SO_RCVBUF of viewers' sockets; 0 = tuned by the system",
+		value: func(c *Config) pflag.Value { return bytesValue{&c.ReceiveBuffer} },
+		check: withinOrZero("tcp-receive-buffer", func(c *Config) int { return c.ReceiveBuffer }, bufferMin, bufferMax),
+	},
+	{
+		flag: "drain-time", def: "10s",
+		help:  "time over which viewers are sent away after SIGTERM",
+		value: func(c *Config) pflag.Value { return durationValue{&c.DrainTime} },
+		check: within("drain-time", func(c *Config) time.Duration { return c.DrainTime }, 0, time.Hour),
+	},
+	{
+		flag: "http-connections", def: "256",
+		help:  "plain HTTP connections on the public port at one time",
+		value: func(c *Config) pflag.Value { return countValue{&c.HTTPConnections} },
+		check: within("http-connections", func(c *Config) int { return c.HTTPConnections }, 1, 1<<20),
+	},
+	{
+		flag: "log-level", def: "info",
+		help:  "debug, info, warn or error",
+		value: func(c *Config) pflag.Value { return textValue{&c.LogLevel} },
+		check: oneOf("log-level", func(c *Config) string { return c.LogLevel }, "debug", "info", "warn", "error"),
+	},
+	{
+		flag: "log-format", def: "auto",
+		help:  "auto, text or json; auto = text on a terminal, json otherwise",
+		value: func(c *Config) pflag.Value { return textValue{&c.LogFormat} },
+		check: oneOf("log-format", func(c *Config) string { return c.LogFormat }, "auto", "text", "json"),
+	},
+}
