@@ -1,0 +1,111 @@
+package config
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestValidate(t *testing.T) {
+	long := "unix:/" + strings.Repeat("a", 103)
+	for _, tc := range []struct {
+		name   string
+		change func(c *Config)
+		want   string // part of the error; empty: valid
+	}{
+		{"port zero twice", func(c *Config) { c.Listen = []string{"127.0.0.1:0", "127.0.0.1:0"} }, ""},
+		{"unix socket", func(c *Config) { c.Listen = []string{"unix:/run/danmakud.sock"} }, ""},
+		{"no listener", func(c *Config) { c.Listen = nil }, "--listen"},
+		{"listener twice", func(c *Config) { c.Listen = []string{":80", ":80"} }, "given twice"},
+		{"no port", func(c *Config) { c.Listen = []string{"localhost"} }, `--listen "localhost": want HOST:PORT`},
+		{"bare IPv6", func(c *Config) { c.Listen = []string{"::1:80"} }, "in brackets"},
+		{"port too high", func(c *Config) { c.Listen = []string{":65536"} }, `port "65536"`},
+		{"port below zero", func(c *Config) { c.Listen = []string{":-1"} }, `port "-1"`},
+		{"port by name", func(c *Config) { c.Listen = []string{":http"} }, `port "http"`},
+		{"unix without path", func(c *Config) { c.Listen = []string{"unix:"} }, "want unix:/path"},
+		{"unix path too long", func(c *Config) { c.Listen = []string{long} }, "103 bytes"},
+		{"control on unix", func(c *Config) { c.Control = "unix:/x" }, "--control"},
+		{"control is public", func(c *Config) { c.Control = ":8080" }, "also a public address"},
+		{"control on port zero", func(c *Config) { c.Control, c.Listen = "127.0.0.1:0", []string{"127.0.0.1:0"} }, ""},
+		{"loops below zero", func(c *Config) { c.Loops = -1 }, "--loops -1"},
+		{"loops most", func(c *Config) { c.Loops = 256 }, ""},
+		{"loops too many", func(c *Config) { c.Loops = 257 }, "--loops 257: want 0 to 256"},
+		{"connections", func(c *Config) { c.MaxConnections = 1<<24 + 1 }, "--max-connections"},
+		{"no rooms", func(c *Config) { c.MaxRooms = 0 }, "--max-rooms"},
+		{"accept rate", func(c *Config) { c.AcceptRate = -0.1 }, "--accept-rate"},
+		{"tick least", func(c *Config) { c.Tick = 10 * time.Millisecond }, ""},
+		{"tick too short", func(c *Config) { c.Tick = 9 * time.Millisecond }, "--tick 9ms: want 10ms to 5s"},
+		{"tick most", func(c *Config) { c.Tick, c.MaxTick = 5*time.Second, 5*time.Second }, ""},
+		{"tick too long", func(c *Config) { c.Tick, c.MaxTick = 6*time.Second, 6*time.Second }, "--tick 6s"},
+		{"max tick below tick", func(c *Config) { c.MaxTick = 99 * time.Millisecond }, "--max-tick 99ms: must not be below --tick 100ms"},
+		{"max tick too long", func(c *Config) { c.MaxTick = time.Hour }, "--max-tick"},
+		{"comment rate off", func(c *Config) { c.CommentRate = 0 }, ""},
+		{"comment rate", func(c *Config) { c.CommentRate = -1 }, "--comment-rate"},
+		{"burst", func(c *Config) { c.CommentBurst = 0 }, "--comment-burst"},
+		{"text", func(c *Config) { c.MaxText = 0 }, "--max-text"},
+		{"message too small", func(c *Config) { c.MaxMessage = 255 }, "--max-message 255"},
+		{"message too large", func(c *Config) { c.MaxMessage, c.PendingBytes = 1<<20+1, 1<<30 }, "--max-message"},
+		{"message below text", func(c *Config) { c.MaxText = 2000 }, "--max-text 2000 needs 8256 bytes"},
+		{"pending comments", func(c *Config) { c.PendingComments = 0 }, "--pending-comments"},
+		{"pending bytes", func(c *Config) { c.PendingBytes = 4*4096 - 1 }, "--pending-bytes"},
+		{"pending bytes too many", func(c *Config) { c.PendingBytes = 1<<30 + 1 }, "--pending-bytes"},
+		{"history", func(c *Config) { c.History = -1 }, "--history"},
+		{"ring", func(c *Config) { c.Ring = 0 }, "--ring"},
+		{"handshake timeout", func(c *Config) { c.HandshakeTimeout = 0 }, "--handshake-timeout"},
+		{"idle timeout off", func(c *Config) { c.IdleTimeout = 0 }, ""},
+		{"idle timeout", func(c *Config) { c.IdleTimeout = time.Millisecond }, "--idle-timeout 1ms: want 1s to 24h0m0s, or 0"},
+		{"pong timeout", func(c *Config) { c.PongTimeout = 0 }, "--pong-timeout"},
+		{"stall timeout", func(c *Config) { c.StallTimeout = 0 }, "--stall-timeout"},
+		{"user timeout off", func(c *Config) { c.UserTimeout = 0 }, ""},
+		{"user timeout", func(c *Config) { c.UserTimeout = -time.Second }, "--user-timeout"},
+		{"lowat", func(c *Config) { c.NotSentLowat = -1 }, "--tcp-notsent-lowat"},
+		{"send buffer", func(c *Config) { c.SendBuffer = 100 }, "--tcp-send-buffer"},
+		{"receive buffer", func(c *Config) { c.ReceiveBuffer = 1 << 30 }, "--tcp-receive-buffer"},
+		{"drain at once", func(c *Config) { c.DrainTime = 0 }, ""},
+		{"drain time", func(c *Config) { c.DrainTime = -1 }, "--drain-time"},
+		{"http", func(c *Config) { c.HTTPConnections = 0 }, "--http-connections"},
+		{"level", func(c *Config) { c.LogLevel = "loud" }, `--log-level "loud": want one of debug, info, warn, error`},
+		{"format", func(c *Config) { c.LogFormat = "xml" }, "--log-format"},
+		{"origins", func(c *Config) {
+			c.Origins = []string{"*", "https://a.example", "http://a.example:8080", "*.a.example"}
+		}, ""},
+		{"origin without scheme", func(c *Config) { c.Origins = []string{"a.example"} }, `--origin "a.example"`},
+		{"origin with path", func(c *Config) { c.Origins = []string{"https://a.example/"} }, "without a path"},
+		{"origin star inside", func(c *Config) { c.Origins = []string{"https://*.a.example"} }, "--origin"},
+		{"origin star only", func(c *Config) { c.Origins = []string{"*."} }, "--origin"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c := Default()
+			tc.change(&c)
+			err := c.Validate()
+			switch {
+			case tc.want == "" && err != nil:
+				t.Errorf("error %v, want none", err)
+			case tc.want != "" && err == nil:
+				t.Errorf("no error, want one with %q", tc.want)
+			case tc.want != "" && !strings.Contains(err.Error(), tc.want):
+				t.Errorf("error %q, want one with %q", err, tc.want)
+			case tc.want != "" && strings.Contains(err.Error(), "\n"):
+				t.Errorf("one problem gives more than one line:\n%v", err)
+			}
+		})
+	}
+}
+
+func TestValidateNamesEveryProblem(t *testing.T) {
+	var c Config
+	err := c.Validate()
+	if err == nil {
+		t.Fatal("the zero Config is valid")
+	}
+	for _, flag := range []string{"--listen", "--max-rooms", "--tick", "--comment-burst", "--ring", "--log-level"} {
+		if !strings.Contains(err.Error(), flag) {
+			t.Errorf("%s is not named in:\n%v", flag, err)
+		}
+	}
+	c = Default()
+	c.Listen = []string{"a", ":99999"}
+	if err := c.Validate(); err == nil || strings.Count(err.Error(), "--listen") != 2 {
+		t.Errorf("want both addresses named, got %v", err)
+	}
+}
