@@ -1,0 +1,105 @@
+package room
+
+import (
+	"math/bits"
+	"strconv"
+
+	"github.com/danmakud/danmakud/wsproto"
+)
+
+// Encoding is one way to put a batch on the wire. Each is made once per tick and
+// shared by all members that asked for it.
+type Encoding uint8
+
+// Encodings.
+const (
+	EncodingJSON Encoding = iota // subprotocol danmaku.v1.json, plain text frame
+	Encodings                    // how many there are
+)
+
+var encodingNames = [Encodings]string{"json"}
+
+// String returns the metric label of e.
+func (e Encoding) String() string { return encodingNames[e] }
+
+// Batch is everything said in one room in one tick: sealed, framed, immutable
+// and shared read-only by all loops. The garbage collector frees it.
+type Batch struct {
+	Room     *Room
+	Seq      uint64 // one more than the room's batch before
+	Comments int    // comments in it
+	Total    uint64 // comments of the room up to and including this batch
+	Lag      int64  // nanoseconds between due and sealed
+
+	frames [Encodings][]byte
+	shards shardSet // loops that had members when it was sealed
+}
+
+// Frame returns the whole WebSocket frame in encoding e. Read only.
+func (b *Batch) Frame(e Encoding) []byte { return b.frames[e] }
+
+// Wanted reports whether loop shard had members of the room at the seal.
+func (b *Batch) Wanted(shard int) bool { return b.shards.has(shard) }
+
+// write sends the frame from byte off on to slot, in one system call, and
+// returns how many bytes of it are then sent. It is the only place that knows
+// how a batch's bytes reach a socket.
+func (b *Batch) write(w Writer, slot uint32, e Encoding, off int) (int, error) {
+	n, err := w.Write(slot, b.frames[e][off:])
+	return off + n, err
+}
+
+// size is the length of the frame in encoding e.
+func (b *Batch) size(e Encoding) int { return len(b.frames[e]) }
+
+// sealHead is what a batch says besides its comments.
+type sealHead struct {
+	room           string
+	seq            uint64
+	wall           int64
+	online         int // -1 = unchanged, left out
+	likes, sampled uint64
+}
+
+// frameBatch turns pending (comments from prefixRoom on, separated by commas)
+// into one text frame inside the same memory: the JSON prefix is written right
+// before the comments and the frame header right before that.
+func frameBatch(pending []byte, h *sealHead) []byte {
+	var scratch [prefixRoom]byte
+	p := append(scratch[:0], `{"type":"batch","room":"`...)
+	p = append(p, h.room...) // a room name needs no escaping
+	p = append(p, `","seq":`...)
+	p = strconv.AppendUint(p, h.seq, 10)
+	p = append(p, `,"ts":`...)
+	p = strconv.AppendInt(p, h.wall, 10)
+	if h.online >= 0 {
+		p = append(p, `,"online":`...)
+		p = strconv.AppendInt(p, int64(h.online), 10)
+	}
+	if h.likes > 0 {
+		p = append(p, `,"likes":`...)
+		p = strconv.AppendUint(p, h.likes, 10)
+	}
+	if h.sampled > 0 {
+		p = append(p, `,"sampled":`...)
+		p = strconv.AppendUint(p, h.sampled, 10)
+	}
+	p = append(p, `,"comments":[`...)
+	start := prefixRoom - len(p)
+	copy(pending[start:], p)
+	pending = append(pending, ']', '}')
+	return wsproto.FrameInPlace(pending, start, wsproto.OpText)
+}
+
+// shardSet is a set of loop indexes.
+type shardSet [MaxShards / 64]uint64
+
+func (s *shardSet) add(i int)      { s[i>>6] |= 1 << (i & 63) }
+func (s *shardSet) remove(i int)   { s[i>>6] &^= 1 << (i & 63) }
+func (s *shardSet) has(i int) bool { return s[i>>6]&(1<<(i&63)) != 0 }
+func (s *shardSet) len() (n int) {
+	for _, w := range s {
+		n += bits.OnesCount64(w)
+	}
+	return n
+}

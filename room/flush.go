@@ -1,0 +1,168 @@
+package room
+
+import "github.com/danmakud/danmakud/wsproto"
+
+// This file holds all writes to an open viewer. Their order on one connection:
+// the rest of a torn frame, then replies, then batches in sequence, so a frame
+// is never cut by another.
+
+// blockedOutput is what waits for a viewer whose socket is full.
+type blockedOutput struct {
+	// The torn frame, of which off bytes are sent: a batch's, or rest when batch is nil.
+	batch *Batch
+	off   int
+	rest  []byte
+
+	replies []byte // whole frames, at most repliesBytesMax
+	pong    []byte // only the newest is kept
+	since   int64  // when this frame was torn
+}
+
+// Reply sends one or more whole frames (or the handshake's answer) to one viewer,
+// now or after what waits before it. p is copied if it has to wait. Loop goroutine only.
+func (s *Shard) Reply(slot uint32, p []byte, now int64) {
+	m := s.member(slot)
+	if m.blocked {
+		out := s.blocked[slot]
+		if len(out.replies)+len(p) > repliesBytesMax {
+			s.count.RepliesDropped++
+			return
+		}
+		out.replies = append(out.replies, p...)
+		return
+	}
+	n, err := s.w.Write(slot, p)
+	if err != nil {
+		s.w.Failed(slot, err)
+	} else if n < len(p) {
+		s.block(slot, m, &blockedOutput{rest: append([]byte(nil), p[n:]...), since: now})
+	}
+}
+
+// Pong answers a ping. When the viewer is blocked the newest pong replaces one
+// that still waits (RFC 6455 section 5.5.3). Loop goroutine only.
+func (s *Shard) Pong(slot uint32, frame []byte, now int64) {
+	if s.member(slot).blocked {
+		out := s.blocked[slot]
+		out.pong = append(out.pong[:0], frame...)
+		return
+	}
+	s.Reply(slot, frame, now)
+}
+
+// Drained reports whether nothing waits to be written to slot. Loop goroutine only.
+func (s *Shard) Drained(slot uint32) bool { return !s.member(slot).blocked }
+
+// Writable continues where the socket was full, up to the newest batch. Loop goroutine only.
+func (s *Shard) Writable(slot uint32, now int64) {
+	m := s.member(slot)
+	if !m.blocked || !s.resume(slot, m, now) {
+		return
+	}
+	if m.room == 0 {
+		return
+	}
+	s.sendBatches(slot, m, s.table[m.room-1], now)
+}
+
+// resume writes the torn frame's rest and the waiting replies. It reports
+// whether the viewer is unblocked and still there.
+func (s *Shard) resume(slot uint32, m *member, now int64) bool {
+	out := s.blocked[slot]
+	for {
+		done, err := s.sendTorn(slot, m, out)
+		if err != nil {
+			s.w.Failed(slot, err)
+			return false
+		}
+		if !done {
+			return false
+		}
+		if len(out.pong) == 0 && len(out.replies) == 0 {
+			break
+		}
+		out.rest = append(append(out.rest[:0], out.pong...), out.replies...)
+		out.pong, out.replies = out.pong[:0], out.replies[:0]
+		out.since = now
+	}
+	m.blocked = false
+	delete(s.blocked, slot)
+	s.count.Blocked--
+	s.w.WantWrite(slot, false)
+	return true
+}
+
+// sendTorn makes one attempt at the rest of the torn frame.
+func (s *Shard) sendTorn(slot uint32, m *member, out *blockedOutput) (done bool, err error) {
+	if out.batch != nil {
+		out.off, err = out.batch.write(s.w, slot, m.enc, out.off)
+		if err != nil || out.off < out.batch.size(m.enc) {
+			return false, err
+		}
+		out.batch = nil
+		return true, nil
+	}
+	if len(out.rest) == 0 {
+		return true, nil
+	}
+	n, err := s.w.Write(slot, out.rest)
+	out.rest = out.rest[n:]
+	return err == nil && len(out.rest) == 0, err
+}
+
+// sendBatches writes what m is owed, one frame a system call, until it is up to
+// date or its socket is full.
+func (s *Shard) sendBatches(slot uint32, m *member, rs *roomShard, now int64) {
+	for rs.owes(m) {
+		b := rs.batch(m.seq + 1)
+		if b == nil {
+			s.skip(slot, m, rs, now)
+			if m.blocked || m.room == 0 {
+				return
+			}
+			continue
+		}
+		n, err := b.write(s.w, slot, m.enc, 0)
+		if err != nil {
+			s.w.Failed(slot, err)
+			return
+		}
+		if n == 0 {
+			// Nothing of the frame is out, so nothing binds us to it: the viewer
+			// may still skip it if it stays blocked for long.
+			s.block(slot, m, &blockedOutput{since: now})
+			return
+		}
+		m.seq, m.comments = uint32(b.Seq), uint32(b.Total)
+		s.count.FramesWritten++
+		s.count.CommentsDelivered += uint64(b.Comments)
+		if n < b.size(m.enc) {
+			s.block(slot, m, &blockedOutput{batch: b, off: n, since: now})
+			return
+		}
+	}
+}
+
+// skip takes a viewer that lags behind the ring to the present: all but the
+// newest batch are passed over, and it is told how many and how many comments.
+func (s *Shard) skip(slot uint32, m *member, rs *roomShard, now int64) {
+	newest := rs.batch(uint32(rs.last))
+	before := uint32(newest.Total) - uint32(newest.Comments)
+	batches, comments := uint32(newest.Seq-1)-m.seq, before-m.comments
+	var scratch [128]byte
+	from := newest.Seq - uint64(batches)
+	p := appendSkipped(scratch[:0], from, newest.Seq-1, comments)
+	m.seq, m.comments = uint32(newest.Seq-1), before
+	s.count.BatchesSkipped += uint64(batches)
+	s.count.CommentsSkipped += uint64(comments)
+	var frame [160]byte
+	s.Reply(slot, wsproto.AppendFrame(frame[:0], wsproto.OpText, p), now)
+}
+
+// block remembers what could not be written and asks for writability.
+func (s *Shard) block(slot uint32, m *member, out *blockedOutput) {
+	m.blocked = true
+	s.blocked[slot] = out
+	s.count.Blocked++
+	s.w.WantWrite(slot, true)
+}

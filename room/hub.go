@@ -1,0 +1,190 @@
+package room
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// Errors of entering a room.
+var (
+	ErrName      = errors.New("room: a name is 1 to 64 of A-Z a-z 0-9 _ . : -")
+	ErrRoomsFull = errors.New("room: as many rooms as allowed")
+)
+
+// Hub is all rooms of the process. All methods may be called by any goroutine.
+type Hub struct {
+	// Fixed after construction.
+	cfg Config
+
+	// Atomic; any goroutine.
+	nextID  atomic.Uint64
+	sealed  atomic.Uint64
+	refused atomic.Uint64
+	count   atomic.Int64
+
+	due dueList
+
+	mu sync.Mutex
+	// Guarded by mu.
+	rooms     map[string]*Room
+	evictedAt int64 // last time empty rooms were evicted for lack of places
+}
+
+// NewHub makes a hub without rooms.
+func NewHub(c Config) *Hub {
+	c = c.withDefaults()
+	h := &Hub{cfg: c, rooms: make(map[string]*Room)}
+	h.nextID.Store(c.FirstID)
+	h.due.kick = c.Kick
+	return h
+}
+
+// ValidName reports whether s may name a room: 1 to 64 of A-Z a-z 0-9 _ . : -
+func ValidName(s string) bool {
+	if len(s) == 0 || len(s) > MaxName {
+		return false
+	}
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_', c == '.', c == ':', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// Entry is what a viewer learns when it joins.
+type Entry struct {
+	Room    *Room
+	Seq     uint64 // batches after this one will come
+	total   uint64
+	Online  int
+	History []byte // newest comments as JSON separated by commas; read only
+}
+
+// enter counts a member of a loop into the room of that name, which is made if
+// need be, and shows it at most n comments of history.
+func (h *Hub) enter(name string, shard, n int, now int64) (Entry, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r, err := h.roomLocked(name, now)
+	if err != nil {
+		return Entry{}, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e := Entry{Room: r, History: r.recent.last(min(n, h.cfg.History))}
+	e.Seq, e.total = r.enterLocked(shard)
+	e.Online = r.online
+	return e, nil
+}
+
+func (h *Hub) roomLocked(name string, now int64) (*Room, error) {
+	if r := h.rooms[name]; r != nil {
+		return r, nil
+	}
+	if !ValidName(name) {
+		return nil, ErrName
+	}
+	if len(h.rooms) >= h.cfg.MaxRooms && !h.evictLocked(now) {
+		return nil, ErrRoomsFull
+	}
+	name = strings.Clone(name) // it may point into a receive buffer
+	r := &Room{name: name, hub: h, members: make([]uint32, h.cfg.Shards)}
+	r.tick.Store(int64(h.cfg.Tick))
+	h.rooms[name] = r
+	h.count.Store(int64(len(h.rooms)))
+	return r, nil
+}
+
+// evictLocked makes places by forgetting empty rooms before their time, at most
+// once a second since it walks the whole table, and reports whether there is one.
+func (h *Hub) evictLocked(now int64) bool {
+	if h.evictedAt != 0 && now-h.evictedAt < 1e9 {
+		return false
+	}
+	h.evictedAt = now
+	h.sweepLocked(now, 0)
+	return len(h.rooms) < h.cfg.MaxRooms
+}
+
+// Sweep forgets rooms in which nobody has been for ten minutes, and those left
+// empty in which nothing was ever said. Call it every few seconds.
+func (h *Hub) Sweep(now int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.sweepLocked(now, int64(lingerEmpty))
+}
+
+func (h *Hub) sweepLocked(now, linger int64) {
+	for name, r := range h.rooms {
+		r.mu.Lock()
+		if r.online == 0 && !r.queued && (r.seq == 0 || now-r.emptied >= linger) {
+			r.gone = true
+			delete(h.rooms, name)
+		}
+		r.mu.Unlock()
+	}
+	h.count.Store(int64(len(h.rooms)))
+}
+
+// Find returns the room of that name, or nil.
+func (h *Hub) Find(name string) *Room {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.rooms[name]
+}
+
+// List returns up to limit rooms whose name is greater than after, in order of
+// their names, for paging.
+func (h *Hub) List(after string, limit int) []Info {
+	h.mu.Lock()
+	rooms := make([]*Room, 0, len(h.rooms))
+	for name, r := range h.rooms {
+		if name > after {
+			rooms = append(rooms, r)
+		}
+	}
+	h.mu.Unlock()
+	slices.SortFunc(rooms, func(a, b *Room) int { return strings.Compare(a.name, b.name) })
+	rooms = rooms[:min(limit, len(rooms))]
+	infos := make([]Info, len(rooms))
+	for i, r := range rooms {
+		infos[i] = r.Info()
+	}
+	return infos
+}
+
+// Rooms returns how many rooms there are.
+func (h *Hub) Rooms() int { return int(h.count.Load()) }
+
+// Epoch names this run of the node.
+func (h *Hub) Epoch() string { return h.cfg.Epoch }
+
+// Sealed returns how many batches were sealed. Each is encoded and framed once
+// per encoding.
+func (h *Hub) Sealed() uint64 { return h.sealed.Load() }
+
+// Refused returns how many comments were refused because a tick was full.
+func (h *Hub) Refused() uint64 { return h.refused.Load() }
+
+// SealDue seals every room whose time has come and appends the batches to dst.
+func (h *Hub) SealDue(dst []*Batch, now, wall int64) []*Batch {
+	for {
+		r := h.due.pop(now)
+		if r == nil {
+			return dst
+		}
+		if b := r.Seal(now, wall); b != nil {
+			dst = append(dst, b)
+		}
+	}
+}
+
+// NextDue returns the time of the next seal, or false when nothing is pending.
+func (h *Hub) NextDue() (int64, bool) { return h.due.next() }

@@ -1,0 +1,74 @@
+package room
+
+import "time"
+
+// Limits that are not configured, each with its reason.
+const (
+	// prefixRoom is free in front of the pending comments: the longest batch
+	// prefix is 212 bytes (64 of room name, five numbers of at most 20 digits,
+	// the field names) and the WebSocket header takes at most 10.
+	prefixRoom = 256
+	// suffixRoom holds the "]}" that ends a batch.
+	suffixRoom = 2
+	// repliesBytesMax bounds what a blocked viewer may have waiting besides its
+	// torn frame: a welcome of 20 comments of 200 CJK characters fits.
+	repliesBytesMax = 64 << 10
+	// sliceMembers is how many members of one room are served before the next
+	// room's pass gets its turn, so a huge room does not delay a small one.
+	sliceMembers = 64
+	// lingerEmpty is how long a room without viewers keeps its history.
+	lingerEmpty = 10 * time.Minute
+	// chunkMembers is the growth step of the member columns; chunks never move.
+	chunkMembers = 4096
+	// MaxShards bounds the loops of a process: eight bits in a handle.
+	MaxShards = 256
+	// MaxName is the longest room name in bytes.
+	MaxName = 64
+)
+
+// Config sets up a Hub. Zero values are replaced by the defaults in brackets.
+type Config struct {
+	Shards          int           // loops of the process [1]
+	Tick            time.Duration // least time between two batches of a room [100 ms]
+	MaxTick         time.Duration // most a tick stretches to under overload [1 s]
+	PendingComments int           // comments a room holds between two seals [20,000]
+	PendingBytes    int           // bytes of encoded comments likewise [2 MiB]
+	History         int           // newest comments shown to who joins; 0 = none
+	Ring            int           // batches kept per room for viewers that lag [16]
+	MaxRooms        int           // rooms of the process [100,000]
+	Epoch           string        // names this run of the node in welcome and resume
+	FirstID         uint64        // comment ids count up from here
+
+	// Kick is called, possibly under locks and from any goroutine, when a room
+	// becomes due earlier than all others: the sealer must look at NextDue again.
+	// It must not block nor call back into the hub.
+	Kick func()
+}
+
+func (c Config) withDefaults() Config {
+	if c.Shards <= 0 {
+		c.Shards = 1
+	}
+	if c.Tick <= 0 {
+		c.Tick = 100 * time.Millisecond
+	}
+	if c.MaxTick < c.Tick {
+		c.MaxTick = max(c.Tick, time.Second)
+	}
+	if c.PendingComments <= 0 {
+		c.PendingComments = 20_000
+	}
+	if c.PendingBytes <= 0 {
+		c.PendingBytes = 2 << 20
+	}
+	if c.Ring <= 0 {
+		c.Ring = 16
+	}
+	if c.MaxRooms <= 0 {
+		c.MaxRooms = 100_000
+	}
+	if c.Kick == nil {
+		c.Kick = func() {}
+	}
+	return c
+}

@@ -1,0 +1,39 @@
+package room
+
+import "strconv"
+
+// Notices go to one viewer, as JSON of protocol section 3. All of them append to
+// the caller's memory.
+
+// AppendWelcome appends what a viewer is told when it has joined.
+func AppendWelcome(dst []byte, e *Entry, uid uint64) []byte {
+	dst = append(dst, `{"type":"welcome","room":"`...)
+	dst = append(dst, e.Room.name...)
+	dst = append(dst, `","epoch":"`...)
+	dst = append(dst, e.Room.hub.cfg.Epoch...)
+	dst = append(dst, `","seq":`...)
+	dst = strconv.AppendUint(dst, e.Seq, 10)
+	dst = append(dst, `,"tick_ms":`...)
+	dst = strconv.AppendInt(dst, e.Room.Tick().Milliseconds(), 10)
+	dst = append(dst, `,"online":`...)
+	dst = strconv.AppendInt(dst, int64(e.Online), 10)
+	dst = append(dst, `,"uid":"`...)
+	dst = AppendUID(dst, uid)
+	dst = append(dst, `","history":[`...)
+	dst = append(dst, e.History...)
+	return append(dst, ']', '}')
+}
+
+// appendSkipped appends the notice that batches from..to were passed over, with
+// comments in them.
+func appendSkipped(dst []byte, from, to uint64, comments uint32) []byte {
+	dst = append(dst, `{"type":"skipped","from":`...)
+	dst = strconv.AppendUint(dst, from, 10)
+	dst = append(dst, `,"to":`...)
+	dst = strconv.AppendUint(dst, to, 10)
+	dst = append(dst, `,"batches":`...)
+	dst = strconv.AppendUint(dst, to-from+1, 10)
+	dst = append(dst, `,"comments":`...)
+	dst = strconv.AppendUint(dst, uint64(comments), 10)
+	return append(dst, '}')
+}

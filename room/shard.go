@@ -1,0 +1,255 @@
+package room
+
+import (
+	"errors"
+	"time"
+)
+
+// ErrMember: the slot is already a member of a room.
+var ErrMember = errors.New("room: already a member")
+
+// Writer is a loop's sockets as a shard sees them. Loop goroutine only.
+type Writer interface {
+	// Write sends what the socket takes of p now: fewer bytes, or none, when it
+	// is full. An error is final for the connection.
+	Write(slot uint32, p []byte) (int, error)
+	// WantWrite asks for Shard.Writable once the socket takes bytes again.
+	WantWrite(slot uint32, on bool)
+	// Failed tells that a write failed for good; it closes the connection, which
+	// calls Shard.Leave.
+	Failed(slot uint32, err error)
+}
+
+// Shard is one loop's members of all rooms, and the last batches of each of
+// those rooms. Everything here belongs to the loop goroutine.
+type Shard struct {
+	// Fixed after construction.
+	hub   *Hub
+	index int
+	w     Writer
+	// PassDone, if set, is told how long each finished pass took, ns.
+	PassDone func(ns int64)
+
+	// Owned by the loop goroutine.
+	rooms   map[*Room]*roomShard
+	table   []*roomShard // by member.room; nil = free
+	free    []uint32     // free places of table
+	columns []*[chunkMembers]member
+	blocked map[uint32]*blockedOutput
+	active  []*roomShard // rooms with a pass under way, served in rotation
+	turn    int          // whose turn it is in active
+	count   Counts
+}
+
+// Counts is what a shard has done. Copy it on the loop goroutine.
+type Counts struct {
+	Members           int    // present memberships
+	FramesWritten     uint64 // batch frames handed to the kernel, whole or begun
+	CommentsDelivered uint64 // comments in those frames
+	BatchesSkipped    uint64 // batches a lagging viewer was told it missed
+	CommentsSkipped   uint64
+	BatchesUnsent     uint64 // batches owed to viewers when they left
+	BatchesMissed     uint64 // batches that never reached the shard (its inbox was full)
+	RepliesDropped    uint64 // replies to a blocked viewer beyond the bound
+	Blocked           int    // viewers with a torn frame at present
+	Passes            uint64
+}
+
+// member is the column of a slot: pointer-free, so that a million of them cost
+// the garbage collector nothing.
+type member struct {
+	room     uint32 // place in Shard.table plus one; 0 = in no room
+	place    uint32 // place in roomShard.members
+	seq      uint32 // low bits of the last sequence sent, begun or skipped
+	comments uint32 // low bits of the room's comment total at that sequence
+	enc      Encoding
+	blocked  bool // the socket was full: output waits in Shard.blocked
+}
+
+// roomShard is one room as this loop sees it.
+type roomShard struct {
+	room    *Room
+	index   uint32   // own place in Shard.table
+	members []uint32 // slots
+	ring    []*Batch // ring[seq % len], batches first..last
+	first   uint64
+	last    uint64 // newest batch delivered to this shard
+
+	// The pass under way: members[cursor] is next, -1 = none is left.
+	passing bool
+	cursor  int
+	target  uint64 // newest batch when the pass began
+	began   int64
+}
+
+// NewShard makes the shard of loop index, which writes through w.
+func NewShard(h *Hub, index int, w Writer) *Shard {
+	return &Shard{
+		hub: h, index: index, w: w,
+		rooms:   make(map[*Room]*roomShard),
+		blocked: make(map[uint32]*blockedOutput),
+	}
+}
+
+// Counts returns a copy of the shard's counters. Loop goroutine only.
+func (s *Shard) Counts() Counts { return s.count }
+
+// RoomOf returns the room of which slot is a member, or nil. Loop goroutine only.
+func (s *Shard) RoomOf(slot uint32) *Room {
+	if m := s.member(slot); m.room != 0 {
+		return s.table[m.room-1].room
+	}
+	return nil
+}
+
+// Join makes slot a member of the room of that name: every batch sealed from now
+// on is its. At most n comments of history come back. Loop goroutine only.
+// Errors: ErrName, ErrRoomsFull, ErrMember.
+func (s *Shard) Join(slot uint32, name string, e Encoding, n int, now int64) (Entry, error) {
+	m := s.member(slot)
+	if m.room != 0 {
+		return Entry{}, ErrMember
+	}
+	entry, err := s.hub.enter(name, s.index, n, now)
+	if err != nil {
+		return Entry{}, err
+	}
+	rs := s.rooms[entry.Room]
+	if rs == nil {
+		rs = s.addRoom(entry.Room, entry.Seq)
+	}
+	m.room, m.place = rs.index+1, uint32(len(rs.members))
+	m.seq, m.comments, m.enc = uint32(entry.Seq), uint32(entry.total), e
+	rs.members = append(rs.members, slot)
+	s.count.Members++
+	return entry, nil
+}
+
+// Leave ends slot's membership, if it has one. It may be called from within a
+// Broadcast or Writable of this shard. Loop goroutine only.
+func (s *Shard) Leave(slot uint32, now int64) {
+	m := s.member(slot)
+	if m.room == 0 {
+		return
+	}
+	rs := s.table[m.room-1]
+	claim := rs.room.leave(s.index, now)
+	s.count.BatchesUnsent += uint64(uint32(claim) - m.seq)
+	s.count.Members--
+	// The last member takes the place: behind the cursor it has been served, and
+	// before it a second visit finds it up to date.
+	end := len(rs.members) - 1
+	moved := rs.members[end]
+	rs.members[m.place] = moved
+	s.member(moved).place = m.place
+	rs.members = rs.members[:end]
+	m.room, m.place = 0, 0
+	if end == 0 {
+		s.dropRoom(rs)
+	}
+}
+
+// Forget drops all output that waits for slot and its membership: the connection
+// is gone. Loop goroutine only.
+func (s *Shard) Forget(slot uint32, now int64) {
+	s.Leave(slot, now)
+	if m := s.member(slot); m.blocked {
+		m.blocked = false
+		delete(s.blocked, slot)
+		s.count.Blocked--
+	}
+}
+
+// Deliver takes in sealed batches of any rooms, in the order they were sealed,
+// and begins their passes. Rooms without members here are ignored. Loop goroutine only.
+func (s *Shard) Deliver(batches []*Batch, now int64) {
+	for _, b := range batches {
+		rs := s.rooms[b.Room]
+		if rs == nil || b.Seq <= rs.last {
+			continue // nobody here, or sealed before the first of us joined
+		}
+		if b.Seq != rs.last+1 {
+			s.count.BatchesMissed += b.Seq - rs.last - 1
+			clear(rs.ring)
+			rs.first = b.Seq
+		}
+		rs.keep(b)
+		if rs.passing {
+			rs.room.passTook(now - rs.began) // not done within its tick
+			continue
+		}
+		rs.begin(now)
+		s.active = append(s.active, rs)
+	}
+}
+
+// keep puts b into the ring as the newest.
+func (rs *roomShard) keep(b *Batch) {
+	rs.last = b.Seq
+	rs.ring[b.Seq%uint64(len(rs.ring))] = b
+	if n := uint64(len(rs.ring)); rs.last-rs.first >= n {
+		rs.first = rs.last - n + 1
+	}
+}
+
+// batch returns the batch with the low sequence bits given, or nil when it is
+// older than the ring reaches.
+func (rs *roomShard) batch(seq uint32) *Batch {
+	if back := uint32(rs.last) - seq; uint64(back) > rs.last-rs.first {
+		return nil
+	}
+	return rs.ring[(rs.last-uint64(uint32(rs.last)-seq))%uint64(len(rs.ring))]
+}
+
+// owes reports whether batches newer than m's sequence are here. A member that
+// joined while batches were still on their way may be ahead of the shard.
+func (rs *roomShard) owes(m *member) bool { return int32(uint32(rs.last)-m.seq) > 0 }
+
+func (rs *roomShard) begin(now int64) {
+	rs.passing = true
+	rs.cursor = len(rs.members) - 1
+	rs.target = rs.last
+	rs.began = now
+}
+
+func (s *Shard) addRoom(r *Room, seq uint64) *roomShard {
+	rs := &roomShard{room: r, ring: make([]*Batch, s.hub.cfg.Ring), first: seq + 1, last: seq}
+	if n := len(s.free); n > 0 {
+		rs.index = s.free[n-1]
+		s.free = s.free[:n-1]
+		s.table[rs.index] = rs
+	} else {
+		rs.index = uint32(len(s.table))
+		s.table = append(s.table, rs)
+	}
+	s.rooms[r] = rs
+	return rs
+}
+
+// dropRoom forgets a room whose last member here left. A pass under way finds no
+// members and ends by itself.
+func (s *Shard) dropRoom(rs *roomShard) {
+	delete(s.rooms, rs.room)
+	s.table[rs.index] = nil
+	s.free = append(s.free, rs.index)
+	clear(rs.ring)
+}
+
+// member returns the column of slot, which is made if need be. It never moves.
+func (s *Shard) member(slot uint32) *member {
+	chunk := int(slot / chunkMembers)
+	for chunk >= len(s.columns) {
+		s.columns = append(s.columns, new([chunkMembers]member))
+	}
+	return &s.columns[chunk][slot%chunkMembers]
+}
+
+// Stalled calls f for each slot whose torn frame has not gone out for at least
+// limit. f may close the connection. Loop goroutine only.
+func (s *Shard) Stalled(now int64, limit time.Duration, f func(slot uint32)) {
+	for slot, out := range s.blocked {
+		if now-out.since >= int64(limit) {
+			f(slot)
+		}
+	}
+}
