@@ -1,0 +1,421 @@
+package poller
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"runtime"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Loop is one goroutine, one kernel poller, the columns of the connections it
+// has adopted, one inbox and one receive buffer. Its methods are for its own
+// goroutine, that is, for calls from its [Handler] and from posted functions,
+// unless they say otherwise.
+type Loop struct {
+	// Fixed after construction.
+	index   int
+	kernel  kernel
+	handler Handler
+	socket  SocketOptions
+	census  *census
+
+	// Owned by the loop goroutine.
+	columns  columns
+	buffer   []byte // what read fills, for one Data
+	events   []event
+	batch    []message // messages being run
+	nextItem int       // of events or batch: how far the walk has come
+	broken   []Slot    // refused by the kernel when their interest changed; reap closes them
+	current  Slot      // the connection a handler call is about, or noSlot
+	more     bool      // Handler.Turn has more to do
+	now      int64     // monotonic nanoseconds
+	wall     int64     // unix milliseconds
+	sweepAt  int64     // when the next sweep is due, as now
+	log      limitedLog
+	verify   verifier
+
+	// Atomic; any goroutine.
+	inbox    inbox
+	asleep   atomic.Bool  // in a wait that a wake must end
+	stopping atomic.Bool  //
+	rousing  atomic.Int32 // goroutines between reading asleep and having woken
+	load     atomic.Int64 // connections, those in the inbox included
+	counters loopCounters
+}
+
+func newLoop(index int, k kernel, c *Config, shared *census) *Loop {
+	l := &Loop{
+		index:   index,
+		kernel:  k,
+		socket:  c.Socket,
+		census:  shared,
+		columns: newColumns(),
+		buffer:  make([]byte, c.ReceiveBuffer),
+		events:  make([]event, eventBatch),
+		current: noSlot,
+		log:     limitedLog{log: c.Log.With(slog.Int("loop", index))},
+		inbox:   inbox{limit: c.InboxLimit},
+	}
+	l.readClock()
+	l.sweepAt = l.now + int64(sweepEvery)
+	l.handler = c.NewHandler(l)
+	return l
+}
+
+// runLoop is the goroutine.
+func (l *Loop) runLoop() {
+	for !l.stopping.Load() {
+		if slept := l.turn(); !slept {
+			// The system calls of a turn do not tell the Go scheduler. Without
+			// this a busy loop would keep others, and the collector, waiting.
+			runtime.Gosched()
+		}
+	}
+	l.shut()
+}
+
+// turn is everything a loop does, once. It reports whether the wait could sleep.
+func (l *Loop) turn() (slept bool) {
+	l.verify.enter()
+	n, slept := l.wait()
+	l.walkEvents(l.events[:n])
+	l.walkInbox()
+	l.runTurn()
+	l.runSweep()
+	l.reap()
+	l.verify.turn(l)
+	return slept
+}
+
+// wait returns the number of events found.
+func (l *Loop) wait() (n int, slept bool) {
+	timeout := l.prepareSleep()
+	n, errno := l.kernel.wait(l.events, timeout)
+	l.asleep.Store(false)
+	l.counters.waits.Add(1)
+	if errno != 0 && errno != unix.EINTR {
+		panic(fmt.Sprintf("poller: loop %d: wait: %v", l.index, errno))
+	}
+	l.readClock()
+	return n, timeout != 0
+}
+
+// prepareSleep returns how long the coming wait may last. Whoever posts puts the
+// message in first and reads asleep after; here asleep is set first and the inbox
+// read after. So one of the two sees the other, and no wake is ever missed.
+func (l *Loop) prepareSleep() time.Duration {
+	left := time.Duration(l.sweepAt - l.now)
+	if l.more || left <= 0 {
+		return 0
+	}
+	l.asleep.Store(true)
+	if !l.inbox.empty() || l.stopping.Load() {
+		l.asleep.Store(false)
+		return 0
+	}
+	return left
+}
+
+func (l *Loop) readClock() {
+	t := time.Now()
+	l.now, l.wall = int64(t.Sub(processStart)), t.UnixMilli()
+}
+
+// walkEvents runs all events. A walk that a panic ended is taken up behind the
+// event that caused it: one deferred call a walk, not one an event.
+func (l *Loop) walkEvents(events []event) {
+	for l.nextItem = 0; l.nextItem < len(events); {
+		l.walkEventsGuarded(events)
+	}
+}
+
+func (l *Loop) walkEventsGuarded(events []event) {
+	defer l.recovered()
+	for l.nextItem < len(events) {
+		e := events[l.nextItem]
+		l.nextItem++
+		l.handleEvent(e)
+	}
+	l.current = noSlot
+}
+
+// handleEvent reads before it writes, so that an answer to what was read and the
+// rest that waited for room leave in one call of the handler; and before it
+// closes, since a peer may have hung up right behind its last words.
+func (l *Loop) handleEvent(e event) {
+	c := l.columns.find(e.token)
+	if c == nil {
+		l.counters.staleEvents.Add(1)
+		return
+	}
+	l.current = e.slot
+	over := e.ready&hungUp != 0
+	switch {
+	case c.wanted()&wantRead != 0 && e.ready&(canRead|hungUp) != 0:
+		l.read(e.slot, c, over)
+	case over:
+		// Nothing will be read, nothing can be written, and the kernel would
+		// report it for ever.
+		l.Close(e.slot, ReasonPeerClosed)
+	}
+	if e.ready&canWrite != 0 && c.state == open && c.flags&flagWantWrite != 0 {
+		l.handler.Writable(e.slot)
+	}
+}
+
+// read is one read for one event, however much there is: the rest is reported
+// again, after everyone else had a turn.
+func (l *Loop) read(s Slot, c *column, over bool) {
+	n, errno := l.kernel.read(int(c.fd), l.buffer)
+	for errno == unix.EINTR {
+		n, errno = l.kernel.read(int(c.fd), l.buffer)
+	}
+	l.counters.reads.Add(1)
+	switch {
+	case errno == 0 && n > 0:
+		l.counters.bytesRead.Add(uint64(n))
+		c.lastRead = l.Seconds()
+		l.handler.Data(s, l.buffer[:n:n])
+	case errno == 0:
+		c.flags |= flagEnded
+		l.handler.HalfClosed(s)
+		l.rearm(s, c)
+	case errno != unix.EAGAIN:
+		l.Close(s, reasonOf(errno, ReasonReadError))
+	case over:
+		// The error was taken by a write meanwhile; the hang-up stays.
+		l.Close(s, ReasonPeerReset)
+	}
+}
+
+func (l *Loop) walkInbox() {
+	l.batch = l.inbox.take()
+	if l.batch == nil {
+		return
+	}
+	for l.nextItem = 0; l.nextItem < len(l.batch); {
+		l.walkInboxGuarded()
+	}
+	l.inbox.recycle(l.batch)
+	l.batch = nil
+}
+
+func (l *Loop) walkInboxGuarded() {
+	defer l.recovered()
+	for l.nextItem < len(l.batch) {
+		m := l.batch[l.nextItem]
+		l.nextItem++
+		if m.call != nil {
+			l.current = noSlot
+			m.call()
+		} else {
+			l.adopt(m.fd)
+		}
+	}
+	l.current = noSlot
+}
+
+// adopt makes fd a connection of this loop.
+func (l *Loop) adopt(fd int) {
+	s, c, ok := l.columns.take(fd)
+	if !ok {
+		l.kernel.closeFD(fd)
+		l.release()
+		return
+	}
+	l.current = s
+	c.armed = c.wanted()
+	c.lastRead, c.lastWrite = l.Seconds(), l.Seconds()
+	if errno := l.kernel.add(fd, token{s, c.generation}, c.armed); errno != 0 {
+		l.counters.pollErrors.Add(1)
+		l.log.warn(l.now, "socket not registered", "error", errno)
+		if errno == unix.EEXIST {
+			c.fd = -1 // adopted twice: the other slot has it, and goes on
+		}
+		l.columns.kill(s) // never opened, so never Closed; reap closes the fd
+		return
+	}
+	l.counters.adopted.Add(1)
+	l.handler.Opened(s)
+}
+
+func (l *Loop) runTurn() {
+	defer l.recovered()
+	l.more = false // also if Turn panics: it is called again next turn anyway
+	l.more = l.handler.Turn()
+}
+
+func (l *Loop) runSweep() {
+	if l.now < l.sweepAt {
+		return
+	}
+	defer l.recovered()
+	l.sweepAt = l.now + int64(sweepEvery)
+	l.columns.trim()
+	l.handler.Sweep()
+}
+
+// reap closes what was decided to be closed. Nothing that runs after it in this
+// turn knows an fd or a token.
+func (l *Loop) reap() {
+	for i := 0; i < len(l.broken); i++ {
+		l.closeGuarded(l.broken[i], ReasonPollError)
+	}
+	l.broken = l.broken[:0]
+	for {
+		fd, ok := l.columns.release()
+		if !ok {
+			return
+		}
+		if fd >= 0 { // not detached
+			// Closing alone would do, unless someone holds a duplicate. What
+			// remove answers is of no use: the fd goes either way.
+			l.kernel.remove(fd)
+			l.kernel.closeFD(fd)
+		}
+		l.release()
+	}
+}
+
+// shut is what a loop does last. A call that Post has accepted is still run;
+// a socket that was never opened is closed.
+func (l *Loop) shut() {
+	l.stopGuarded()
+	l.inbox.close()
+	l.readClock()
+	l.walkInbox()
+	for s := Slot(0); s < l.columns.high; s++ {
+		l.closeGuarded(s, ReasonShutdown)
+	}
+	l.reap()
+	l.verify.turn(l)
+}
+
+func (l *Loop) stopGuarded() {
+	defer l.recovered()
+	l.handler.Stopping()
+}
+
+func (l *Loop) closeGuarded(s Slot, r Reason) {
+	defer l.recovered()
+	l.Close(s, r)
+}
+
+// recovered is deferred around every call of the handler.
+func (l *Loop) recovered() {
+	v := recover()
+	if v == nil {
+		return
+	}
+	l.counters.panics.Add(1)
+	l.log.warn(l.now, "handler panicked", "panic", v, "stack", string(debug.Stack()))
+	if s := l.current; s != noSlot {
+		l.current = noSlot // if Closed panics too, that ends it
+		l.closeGuarded(s, ReasonPanic)
+	}
+}
+
+// Post runs f on the loop's goroutine, after the events of its next turn; calls
+// of one goroutine in order. It reports false, and does nothing, when InboxLimit
+// calls wait already (counted) or the loop has stopped. A loop that is awake is
+// not woken, so that posting to a busy one makes no system call. Any goroutine.
+func (l *Loop) Post(f func()) bool {
+	switch l.inbox.put(message{call: f}) {
+	case putDone:
+		l.rouse()
+		return true
+	case putFull:
+		l.counters.inboxFull.Add(1)
+	}
+	return false
+}
+
+// Adopt hands a connected, non-blocking, close-on-exec socket to the loop, which
+// owns it from now on and calls Handler.Opened soon. It sets the socket options
+// of the Config. It reports false, and leaves fd to the caller, when there are
+// MaxConnections already or the loop has stopped. Any goroutine.
+func (l *Loop) Adopt(fd int) bool {
+	if !l.census.take() {
+		return false
+	}
+	l.load.Add(1)
+	tune(fd, l.socket)
+	if l.inbox.put(message{fd: fd}) != putDone {
+		l.release()
+		return false
+	}
+	l.rouse()
+	return true
+}
+
+// release ends the count of a connection.
+func (l *Loop) release() {
+	l.load.Add(-1)
+	l.census.release()
+}
+
+// rouse wakes the loop if it sleeps.
+func (l *Loop) rouse() {
+	if !l.asleep.Load() {
+		return
+	}
+	// Stop waits for rousing to be zero before it frees the kernel: a late wake
+	// would write into whatever has got its fd number since.
+	l.rousing.Add(1)
+	if l.asleep.CompareAndSwap(true, false) {
+		l.counters.wakes.Add(1)
+		l.kernel.wake()
+	}
+	l.rousing.Add(-1)
+}
+
+// stop asks the loop to end. Any goroutine.
+func (l *Loop) stop() {
+	l.stopping.Store(true)
+	l.rouse()
+}
+
+// free gives back the kernel, and what was handed to a loop that never ran. Call
+// it when the goroutine has ended or was never started.
+func (l *Loop) free() {
+	l.inbox.close()
+	for _, m := range l.inbox.take() {
+		if m.call == nil {
+			l.kernel.closeFD(m.fd)
+			l.release()
+		}
+	}
+	for l.rousing.Load() != 0 {
+		runtime.Gosched()
+	}
+	l.kernel.close()
+}
+
+// Index returns the loop's place in [Reactor.Loops]. Any goroutine.
+func (l *Loop) Index() int { return l.index }
+
+// Now returns nanoseconds since the process started, monotonic, as read once at
+// the start of the turn.
+func (l *Loop) Now() int64 { return l.now }
+
+// Wall returns the same instant in unix milliseconds. It follows changes of the
+// wall clock.
+func (l *Loop) Wall() int64 { return l.wall }
+
+// Seconds returns Now in whole seconds, the clock of LastRead and LastWrite.
+func (l *Loop) Seconds() uint32 { return uint32(l.now / int64(time.Second)) }
+
+// RemoteAddr returns the peer's address, the zero value for a unix socket or a
+// slot that is not open.
+func (l *Loop) RemoteAddr(s Slot) netip.AddrPort {
+	l.verify.owner()
+	if c := l.columns.at(s); c.state == open {
+		return remoteAddr(int(c.fd))
+	}
+	return netip.AddrPort{}
+}
