@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Errors of entering a room.
@@ -188,3 +189,15 @@ func (h *Hub) SealDue(dst []*Batch, now, wall int64) []*Batch {
 
 // NextDue returns the time of the next seal, or false when nothing is pending.
 func (h *Hub) NextDue() (int64, bool) { return h.due.next() }
+
+// LongestTick returns the longest present tick of any room, at least the
+// configured one.
+func (h *Hub) LongestTick() time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	longest := h.cfg.Tick
+	for _, r := range h.rooms {
+		longest = max(longest, r.Tick())
+	}
+	return longest
+}

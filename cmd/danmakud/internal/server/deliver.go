@@ -1,0 +1,71 @@
+package server
+
+import (
+	"github.com/danmakud/danmakud/room"
+)
+
+// sealRooms seals the rooms whose first comment came in this turn, so that a
+// quiet room is served without waking another goroutine.
+func (h *handler) sealRooms() {
+	now := h.loop.Now()
+	for len(h.sealNow) > 0 {
+		for i, r := range h.sealNow {
+			if b := r.Seal(now, h.loop.Wall()); b != nil {
+				h.sealed = append(h.sealed, b)
+			}
+			h.sealNow[i] = nil
+		}
+		h.sealNow = h.server.post(h.sealNow[:0], h.sealed, h, now)
+		clear(h.sealed)
+		h.sealed = h.sealed[:0]
+	}
+}
+
+// post brings sealed batches to every loop that has members of their rooms: by
+// hand to the loop of own, if given, through the inbox to the others, each woken
+// at most once. It appends to again the rooms that must be sealed at once, which
+// can only be when the tick passed meanwhile.
+func (s *Server) post(again []*room.Room, batches []*room.Batch, own *handler, now int64) []*room.Room {
+	if len(batches) == 0 {
+		return again
+	}
+	for _, h := range s.handlers {
+		if h == own {
+			h.shard.Deliver(batches, now)
+			continue
+		}
+		if wanted := wantedBy(h.loop.Index(), batches); len(wanted) > 0 {
+			// A full inbox refuses: the loop counts it, and its viewers are told
+			// of the gap by the next batch that arrives.
+			h.loop.Post(func() { h.shard.Deliver(wanted, h.loop.Now()) })
+		}
+	}
+	for _, b := range batches {
+		s.metrics.tickLag.Observe(float64(b.Lag) / 1e9)
+		if b.Room.Posted(now) {
+			again = append(again, b.Room)
+		}
+	}
+	return again
+}
+
+// wantedBy returns the batches of rooms in which loop has members. The result is
+// kept by the inbox, so it is a slice of its own.
+func wantedBy(loop int, batches []*room.Batch) []*room.Batch {
+	n := 0
+	for _, b := range batches {
+		if b.Wanted(loop) {
+			n++
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	wanted := make([]*room.Batch, 0, n)
+	for _, b := range batches {
+		if b.Wanted(loop) {
+			wanted = append(wanted, b)
+		}
+	}
+	return wanted
+}

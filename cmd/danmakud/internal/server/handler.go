@@ -1,0 +1,171 @@
+package server
+
+import (
+	"time"
+
+	"github.com/danmakud/danmakud/poller"
+	"github.com/danmakud/danmakud/room"
+	"github.com/danmakud/danmakud/wsproto"
+)
+
+const (
+	// broadcastBudget is how many members one turn serves before it looks at the
+	// sockets again: at 5 to 30 µs a frame a viewer waits some milliseconds at most.
+	broadcastBudget = 256
+	// headMax caps a request head; browsers with cookies stay well below.
+	headMax = 8 << 10
+	// closeLinger is how long a peer has to answer our close frame, in seconds.
+	closeLinger = 2
+	// strikesMax refused messages within as many seconds end a connection.
+	strikesMax = 100
+)
+
+// handler is one loop's side of the server: the sessions of its connections and
+// its shard of all rooms. Everything runs on the loop's goroutine.
+type handler struct {
+	// Fixed after construction.
+	server *Server
+	loop   *poller.Loop
+	shard  *room.Shard
+
+	// Owned by the loop goroutine.
+	sessions []*[chunkSessions]session
+	carried  map[poller.Slot][]byte             // partial request heads and frames, at most a frame each
+	messages map[poller.Slot]*wsproto.Assembler // fragmented messages under way
+	out      []byte                             // replies to the connection at hand, written at the end of Data
+	sealNow  []*room.Room                       // rooms to seal at the end of this turn
+	sealed   []*room.Batch                      // scratch of sealRooms
+	closes   [256]uint64                        // by reason
+	refused  [refusals]uint64                   // messages answered with an error, by code
+	comments uint64                             // comments accepted
+	likes    uint64                             // likes accepted
+	upgraded uint64                             // handshakes completed
+}
+
+func newHandler(s *Server, l *poller.Loop) *handler {
+	h := &handler{
+		server: s, loop: l,
+		carried:  make(map[poller.Slot][]byte),
+		messages: make(map[poller.Slot]*wsproto.Assembler),
+	}
+	h.shard = room.NewShard(s.hub, l.Index(), loopWriter{h})
+	h.shard.PassDone = func(ns int64) { s.metrics.pass.Observe(float64(ns) / 1e9) }
+	return h
+}
+
+// loopWriter is the loop's sockets as the shard sees them.
+type loopWriter struct{ h *handler }
+
+func (w loopWriter) Write(slot uint32, p []byte) (int, error) {
+	return w.h.loop.Write(poller.Slot(slot), p)
+}
+
+func (w loopWriter) WantWrite(slot uint32, on bool) { w.h.loop.WantWrite(poller.Slot(slot), on) }
+
+func (w loopWriter) Failed(slot uint32, err error) {
+	w.h.loop.Close(poller.Slot(slot), poller.ReasonOf(err))
+}
+
+// Opened starts the handshake of a new connection.
+func (h *handler) Opened(s poller.Slot) {
+	*h.session(s) = session{
+		state:    stateHandshaking,
+		deadline: h.loop.Seconds() + seconds(h.server.config.HandshakeTimeout),
+		tokens:   float32(h.server.config.CommentBurst),
+		refilled: h.nowMs(),
+	}
+}
+
+// Data takes what was read from a connection.
+func (h *handler) Data(s poller.Slot, p []byte) {
+	switch h.session(s).state {
+	case stateHandshaking:
+		h.shakeHands(s, p)
+	case stateOpen:
+		h.frames(s, p)
+	case stateClosing: // said all there is to say; only the FIN matters now
+	}
+	h.flushReplies(s)
+}
+
+// HalfClosed ends a connection whose peer says no more.
+func (h *handler) HalfClosed(s poller.Slot) { h.loop.Close(s, poller.ReasonPeerClosed) }
+
+// Writable goes on where the socket was full.
+func (h *handler) Writable(s poller.Slot) {
+	h.shard.Writable(uint32(s), h.loop.Now())
+	h.finishWhenDrained(s)
+}
+
+// Closed forgets a connection.
+func (h *handler) Closed(s poller.Slot, r poller.Reason) {
+	c := h.session(s)
+	if c.state == stateClosing {
+		r = c.reason // what began the closing, not what completed it
+	}
+	h.closes[r]++
+	h.shard.Forget(uint32(s), h.loop.Now())
+	delete(h.carried, s)
+	delete(h.messages, s)
+	*c = session{}
+}
+
+// Turn seals the rooms that became due in this turn and broadcasts a slice.
+func (h *handler) Turn() (more bool) {
+	if len(h.sealNow) > 0 {
+		h.sealRooms()
+	}
+	return h.shard.Broadcast(broadcastBudget, h.loop.Now())
+}
+
+// Stopping has nothing to save: what the loop closes now is counted in Closed.
+func (h *handler) Stopping() {}
+
+// finish says goodbye with a close frame, leaves the room, and closes once the
+// peer has answered or closeLinger has passed (RFC 6455 section 7.1.1 lets the
+// server close TCP first; waiting for the peer's FIN keeps our last bytes from
+// being discarded by a reset).
+func (h *handler) finish(s poller.Slot, code wsproto.Code, text string, r poller.Reason) {
+	h.out = wsproto.AppendClose(h.out, code, text)
+	h.lastWords(s, r)
+}
+
+// lastWords lets what is in h.out be the last that the connection gets.
+func (h *handler) lastWords(s poller.Slot, r poller.Reason) {
+	c := h.session(s)
+	h.shard.Leave(uint32(s), h.loop.Now())
+	c.state, c.reason = stateClosing, r
+	c.deadline = h.loop.Seconds() + closeLinger
+	delete(h.carried, s)
+	delete(h.messages, s)
+	h.flushReplies(s)
+	h.finishWhenDrained(s)
+}
+
+// finishWhenDrained shuts our side down after the last byte of a closing connection.
+func (h *handler) finishWhenDrained(s poller.Slot) {
+	c := h.session(s)
+	if c.state == stateClosing && !c.finished && h.shard.Drained(uint32(s)) {
+		c.finished = true
+		h.loop.CloseWrite(s)
+	}
+}
+
+// flushReplies writes the replies collected while handling one read.
+func (h *handler) flushReplies(s poller.Slot) {
+	if len(h.out) == 0 {
+		return
+	}
+	if h.loop.Open(s) {
+		h.shard.Reply(uint32(s), h.out, h.loop.Now())
+	}
+	h.out = h.out[:0]
+	if cap(h.out) > 1<<20 {
+		h.out = nil // a flood of pings grew it
+	}
+}
+
+func (h *handler) nowMs() uint32 { return uint32(h.loop.Now() / 1e6) }
+
+// seconds rounds a duration up to the coarse clock, at least one.
+func seconds(d time.Duration) uint32 { return uint32(max(1, (d+time.Second-1)/time.Second)) }

@@ -1,0 +1,121 @@
+package server
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+
+	"github.com/danmakud/danmakud/poller"
+	"github.com/danmakud/danmakud/room"
+	"github.com/danmakud/danmakud/wsproto"
+)
+
+// shakeHands collects a request head and answers it. Bytes behind the head are
+// frames already and go straight to the decoder.
+func (h *handler) shakeHands(s poller.Slot, p []byte) {
+	buf := p
+	if carried, ok := h.carried[s]; ok {
+		buf = append(carried, p...)
+	}
+	end := wsproto.HeadEnd(buf)
+	if end > headMax || end == 0 && len(buf) > headMax {
+		h.refuse(s, &wsproto.Refusal{Status: 431, Message: "request head is larger than 8 KiB"}, reasonHeadTooLarge)
+		return
+	}
+	if end == 0 {
+		if len(buf) == len(p) {
+			buf = append(make([]byte, 0, 2*len(p)), p...)
+		}
+		h.carried[s] = buf
+		return
+	}
+	delete(h.carried, s)
+	h.upgrade(s, buf[:end], buf[end:])
+}
+
+// upgrade answers a complete head; rest is what came behind it.
+func (h *handler) upgrade(s poller.Slot, head, rest []byte) {
+	var wish joinWish
+	reply, _, err := h.server.upgrader.Upgrade(h.out, head, func(r *wsproto.Request) error {
+		return wish.read(r)
+	})
+	var refusal *wsproto.Refusal
+	switch {
+	case err == nil:
+	case errors.Is(err, wsproto.ErrNoUpgrade):
+		h.handOver(s, head, rest)
+		return
+	case errors.As(err, &refusal):
+		h.refuse(s, refusal, reasonBadRequest)
+		return
+	default:
+		h.refuse(s, &wsproto.Refusal{Status: 400, Message: err.Error()}, reasonBadRequest)
+		return
+	}
+	entry, err := h.shard.Join(uint32(s), wish.room, room.EncodingJSON, wish.history(h), h.loop.Now())
+	if err != nil {
+		h.server.rejected.rooms.Add(1)
+		h.refuse(s, &wsproto.Refusal{Status: 503, Message: "no room for another room; try again later"}, reasonRoomsFull)
+		return
+	}
+	c := h.session(s)
+	c.state, c.deadline = stateOpen, 0
+	c.uid = h.server.nextUID.Add(1)
+	h.upgraded++
+	h.out = reply
+	h.welcome(&entry, c.uid)
+	if len(rest) > 0 {
+		h.frames(s, rest)
+	}
+}
+
+// welcome appends the welcome of a room to the replies.
+func (h *handler) welcome(e *room.Entry, uid uint64) {
+	var scratch [512]byte
+	h.out = wsproto.AppendFrame(h.out, wsproto.OpText, room.AppendWelcome(scratch[:0], e, uid))
+}
+
+// refuse answers a request that becomes no WebSocket and closes.
+func (h *handler) refuse(s poller.Slot, refusal *wsproto.Refusal, r poller.Reason) {
+	h.out = refusal.AppendTo(h.out[:0])
+	h.lastWords(s, r)
+}
+
+// joinWish is what the request target asks for.
+type joinWish struct {
+	room     string
+	comments int // history wanted; -1 = the default
+}
+
+// read judges the target of an upgrade request: /ws/{room} or /ws?room=R.
+func (w *joinWish) read(r *wsproto.Request) error {
+	w.comments = -1
+	name, found := strings.CutPrefix(r.Path, "/ws/")
+	if !found {
+		if r.Path != "/ws" {
+			return &wsproto.Refusal{Status: 404, Message: "WebSockets are served at /ws/{room}"}
+		}
+		if name, found = r.QueryValue("room"); !found {
+			return &wsproto.Refusal{Status: 400, Message: "which room? connect to /ws/{room} or /ws?room=R"}
+		}
+	}
+	if !room.ValidName(name) {
+		return &wsproto.Refusal{Status: 400, Message: "a room name is 1 to 64 of A-Z a-z 0-9 _ . : -"}
+	}
+	w.room = name
+	if text, ok := r.QueryValue("history"); ok {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 0 {
+			return &wsproto.Refusal{Status: 400, Message: "history is a number of comments"}
+		}
+		w.comments = n
+	}
+	return nil
+}
+
+func (w *joinWish) history(h *handler) int {
+	if w.comments < 0 {
+		return h.server.config.History
+	}
+	return w.comments
+}

@@ -1,0 +1,207 @@
+package server
+
+import (
+	"time"
+
+	"github.com/danmakud/danmakud/poller"
+	"github.com/danmakud/danmakud/room"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// metrics are what the server tells Prometheus. Counts live where the work is
+// done, as plain numbers of one loop or as the poller's atomics; a scrape
+// collects them, so that counting costs the hot path nothing.
+type metrics struct {
+	registry *prometheus.Registry
+	tickLag  prometheus.Histogram
+	pass     prometheus.Histogram
+	server   *Server
+}
+
+// snapshotTimeout bounds how long a scrape waits for a busy loop.
+const snapshotTimeout = 2 * time.Second
+
+func newMetrics(s *Server) *metrics {
+	buckets := []float64{.0001, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5}
+	m := &metrics{
+		server:   s,
+		registry: prometheus.NewRegistry(),
+		tickLag: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "danmakud_tick_lag_seconds", Help: "Time between when a room was due and when it was sealed.", Buckets: buckets}),
+		pass: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "danmakud_pass_seconds", Help: "Time a broadcast pass over one loop's members of a room took.", Buckets: buckets}),
+	}
+	m.registry.MustRegister(m, m.tickLag, m.pass,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// loopCounts is what one loop's handler has counted.
+type loopCounts struct {
+	room.Counts
+	closes                      [256]uint64
+	refused                     [refusals]uint64
+	comments, likes, handshakes uint64
+}
+
+// counts copies the counters. Loop goroutine only.
+func (h *handler) counts() loopCounts {
+	return loopCounts{h.shard.Counts(), h.closes, h.refused, h.comments, h.likes, h.upgraded}
+}
+
+// collect asks each loop for its counts and adds them up.
+func (m *metrics) collect() (sum loopCounts) {
+	answers := make(chan loopCounts, len(m.server.handlers))
+	asked := 0
+	for _, h := range m.server.handlers {
+		if h.loop.Post(func() { answers <- h.counts() }) {
+			asked++
+		}
+	}
+	timeout := time.After(snapshotTimeout)
+	for range asked {
+		select {
+		case c := <-answers:
+			sum.add(&c)
+		case <-timeout:
+			return sum
+		}
+	}
+	return sum
+}
+
+func (s *loopCounts) add(c *loopCounts) {
+	s.Members += c.Members
+	s.FramesWritten += c.FramesWritten
+	s.CommentsDelivered += c.CommentsDelivered
+	s.BatchesSkipped += c.BatchesSkipped
+	s.CommentsSkipped += c.CommentsSkipped
+	s.BatchesUnsent += c.BatchesUnsent
+	s.BatchesMissed += c.BatchesMissed
+	s.RepliesDropped += c.RepliesDropped
+	s.Blocked += c.Blocked
+	s.Passes += c.Passes
+	for i := range c.closes {
+		s.closes[i] += c.closes[i]
+	}
+	for i := range c.refused {
+		s.refused[i] += c.refused[i]
+	}
+	s.comments += c.comments
+	s.likes += c.likes
+	s.handshakes += c.handshakes
+}
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("danmakud_"+name, help, labels, nil)
+}
+
+var (
+	descConnections = desc("connections", "Viewer connections, those in their handshake included.")
+	descMembers     = desc("members", "Viewers joined to a room.")
+	descRooms       = desc("rooms", "Rooms in memory.")
+	descBlocked     = desc("blocked_viewers", "Viewers whose socket is full at present.")
+	descDraining    = desc("draining", "1 while the server goes down.")
+	descTickMax     = desc("tick_max_seconds", "Longest present tick of any room; more than configured means overload.")
+	descHTTP        = desc("http_connections", "Plain HTTP connections on the public port.")
+
+	descSealed      = desc("batches_sealed_total", "Batches sealed.")
+	descEncodings   = desc("encodings_total", "Times a batch was encoded and framed.", "encoding")
+	descFrames      = desc("frames_written_total", "Batch frames handed to viewers.")
+	descReceived    = desc("comments_received_total", "Comments accepted from viewers.")
+	descDelivered   = desc("comments_delivered_total", "Comments in the frames handed to viewers.")
+	descLikes       = desc("likes_received_total", "Likes accepted from viewers.")
+	descSkipped     = desc("batches_skipped_total", "Batches that lagging viewers were told they missed.")
+	descSkippedC    = desc("comments_skipped_total", "Comments in skipped batches.")
+	descUnsent      = desc("batches_unsent_total", "Batches owed to viewers when they left.")
+	descMissed      = desc("batches_missed_total", "Batches that did not fit into a loop's inbox.")
+	descSampled     = desc("comments_sampled_total", "Comments left out because a tick was full.")
+	descErrors      = desc("refused_messages_total", "Messages answered with an error.", "code")
+	descDropped     = desc("replies_dropped_total", "Replies dropped because too many waited for a viewer.")
+	descHandshakes  = desc("handshakes_total", "Completed WebSocket handshakes.")
+	descPasses      = desc("passes_total", "Finished broadcast passes.")
+	descCloses      = desc("closes_total", "Closed connections.", "reason")
+	descRejected    = desc("rejected_total", "Connections or joins rejected for a limit.", "reason")
+	descWriteCalls  = desc("write_calls_total", "System calls that wrote to viewers.")
+	descShortWrites = desc("short_writes_total", "Writes that took less than all.")
+	descBytesOut    = desc("bytes_written_total", "Bytes written to viewers.")
+	descReads       = desc("read_calls_total", "System calls that read from viewers.")
+	descBytesIn     = desc("bytes_read_total", "Bytes read from viewers.")
+	descWaits       = desc("wakeups_total", "Returns of epoll_wait or kevent.")
+	descWakes       = desc("wakes_total", "System calls made to wake a sleeping loop.")
+	descAccepted    = desc("accepted_total", "Accepted connections.")
+	descPaused      = desc("accept_paused_total", "Times accepting was paused.")
+	descAcceptErrs  = desc("accept_errors_total", "Failed accepts.")
+	descInboxFull   = desc("inbox_full_total", "Posts refused because a loop's inbox was full.")
+	descPanics      = desc("panics_total", "Panics while handling a connection; it was closed.")
+	descStale       = desc("stale_events_total", "Kernel events about connections closed before.")
+)
+
+// Describe sends nothing: the collector is unchecked, its names are constants.
+func (m *metrics) Describe(chan<- *prometheus.Desc) {}
+
+// Collect gathers everything for one scrape.
+func (m *metrics) Collect(ch chan<- prometheus.Metric) {
+	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	gauge := func(d *prometheus.Desc, v float64) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v)
+	}
+	s := m.server
+	st, sum := s.reactor.Stats(), m.collect()
+	gauge(descConnections, float64(s.reactor.Connections()))
+	gauge(descMembers, float64(sum.Members))
+	gauge(descRooms, float64(s.hub.Rooms()))
+	gauge(descBlocked, float64(sum.Blocked))
+	gauge(descHTTP, float64(s.public.open.Load()))
+	gauge(descTickMax, s.hub.LongestTick().Seconds())
+	draining := 0.0
+	if s.draining.Load() {
+		draining = 1
+	}
+	gauge(descDraining, draining)
+
+	counter(descSealed, s.hub.Sealed())
+	counter(descEncodings, s.hub.Sealed(), room.EncodingJSON.String())
+	counter(descFrames, sum.FramesWritten)
+	counter(descReceived, sum.comments)
+	counter(descDelivered, sum.CommentsDelivered)
+	counter(descLikes, sum.likes)
+	counter(descSkipped, sum.BatchesSkipped)
+	counter(descSkippedC, sum.CommentsSkipped)
+	counter(descUnsent, sum.BatchesUnsent)
+	counter(descMissed, sum.BatchesMissed)
+	counter(descSampled, s.hub.Refused())
+	counter(descDropped, sum.RepliesDropped)
+	counter(descHandshakes, sum.handshakes)
+	counter(descPasses, sum.Passes)
+	for code, n := range sum.refused {
+		counter(descErrors, n, refusalCodes[code])
+	}
+	for _, r := range allReasons() {
+		counter(descCloses, sum.closes[r], reasonName(r))
+	}
+	counter(descRejected, s.rejected.rooms.Load(), "rooms")
+	counter(descRejected, s.rejected.http.Load(), "http_connections")
+	counter(descRejected, st.RefusedLimit, "connections")
+	counter(descRejected, st.RefusedFiles, "open_files")
+	m.collectPoller(counter, &st)
+}
+
+func (m *metrics) collectPoller(counter func(*prometheus.Desc, uint64, ...string), st *poller.Stats) {
+	counter(descWriteCalls, st.WriteCalls)
+	counter(descShortWrites, st.ShortWrites)
+	counter(descBytesOut, st.BytesWritten)
+	counter(descReads, st.Reads)
+	counter(descBytesIn, st.BytesRead)
+	counter(descWaits, st.Waits)
+	counter(descWakes, st.Wakes)
+	counter(descAccepted, st.Accepted)
+	counter(descPaused, st.AcceptPaused)
+	counter(descAcceptErrs, st.AcceptErrors)
+	counter(descInboxFull, st.InboxFull)
+	counter(descPanics, st.Panics)
+	counter(descStale, st.StaleEvents)
+}

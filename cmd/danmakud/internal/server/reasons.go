@@ -1,0 +1,72 @@
+package server
+
+import (
+	"fmt"
+
+	"github.com/danmakud/danmakud/poller"
+	"github.com/danmakud/danmakud/wsproto"
+)
+
+// Why the server closes a connection, besides the poller's own reasons. Each has
+// a counter in danmakud_closes_total.
+const (
+	reasonClientClose      = poller.ReasonApplication + iota // the viewer closed with a close frame
+	reasonHandshakeTimeout                                   // no complete request head in time
+	reasonHeadTooLarge                                       // request head beyond the cap
+	reasonBadRequest                                         // no acceptable request; answered with a 4xx
+	reasonRoomsFull                                          // as many rooms as allowed
+	reasonHTTPFull                                           // too many plain HTTP connections
+	reasonBinary                                             // a binary message, which this subprotocol has not
+	reasonAbuse                                              // too many refused messages
+	reasonPongTimeout                                        // no answer to a ping
+	reasonStalled                                            // took nothing of a frame for too long
+	reasonDrain                                              // the server goes down
+	reasonViolation                                          // wsproto.Violations()[reason-reasonViolation]
+)
+
+var reasonNames = map[poller.Reason]string{
+	reasonClientClose:      "client_close",
+	reasonHandshakeTimeout: "handshake_timeout",
+	reasonHeadTooLarge:     "head_too_large",
+	reasonBadRequest:       "bad_request",
+	reasonRoomsFull:        "rooms_full",
+	reasonHTTPFull:         "http_full",
+	reasonBinary:           "binary",
+	reasonAbuse:            "abuse",
+	reasonPongTimeout:      "pong_timeout",
+	reasonStalled:          "stalled",
+	reasonDrain:            "drain",
+}
+
+// violationReasons numbers the violations of the protocol.
+var violationReasons = func() map[*wsproto.Violation]poller.Reason {
+	m := make(map[*wsproto.Violation]poller.Reason)
+	for i, v := range wsproto.Violations() {
+		m[v] = reasonViolation + poller.Reason(i)
+		reasonNames[m[v]] = "protocol_" + v.Name
+	}
+	return m
+}()
+
+// reasonName returns the metric label of r.
+func reasonName(r poller.Reason) string {
+	if name, ok := reasonNames[r]; ok {
+		return name
+	}
+	return r.String()
+}
+
+// allReasons are those a connection can end with, for registering counters.
+func allReasons() []poller.Reason {
+	var all []poller.Reason
+	for r := poller.ReasonNone + 1; r < poller.ReasonApplication; r++ {
+		if r.String() != fmt.Sprintf("reason_%d", r) {
+			all = append(all, r)
+		}
+	}
+	last := reasonViolation + poller.Reason(len(violationReasons))
+	for r := reasonClientClose; r < last; r++ {
+		all = append(all, r)
+	}
+	return all
+}

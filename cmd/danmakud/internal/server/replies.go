@@ -1,0 +1,104 @@
+package server
+
+import (
+	"encoding/json"
+	"strconv"
+
+	"github.com/danmakud/danmakud/poller"
+	"github.com/danmakud/danmakud/room"
+	"github.com/danmakud/danmakud/wsproto"
+)
+
+// refusal is an error code of protocol section 3.
+type refusal uint8
+
+const (
+	refusedBadJSON refusal = iota
+	refusedBadType
+	refusedBadField
+	refusedTooLong
+	refusedEmpty
+	refusedRateLimited
+	refusedOverloaded
+	refusals // how many there are
+)
+
+var refusalCodes = [refusals]string{"bad_json", "bad_type", "bad_field", "too_long", "empty", "rate_limited", "overloaded"}
+
+// refuseCommand answers a message with an error. The connection stays open
+// unless that happens too often: then it is abuse.
+func (h *handler) refuseCommand(s poller.Slot, ref string, code refusal, message string, retryMs int64) {
+	h.refused[code]++
+	h.replyError(ref, code, message, retryMs)
+	c := h.session(s)
+	if c.strikes++; c.strikes >= strikesMax {
+		h.finish(s, wsproto.CodePolicy, "too many refused messages", reasonAbuse)
+	}
+}
+
+// The reply functions append one text frame to h.out.
+
+func (h *handler) replyError(ref string, code refusal, message string, retryMs int64) {
+	var scratch [512]byte
+	p := append(scratch[:0], `{"type":"error",`...)
+	p = appendRef(p, ref)
+	p = append(p, `"code":"`...)
+	p = append(p, refusalCodes[code]...)
+	p = append(p, `","message":`...)
+	p = appendJSON(p, message)
+	if retryMs > 0 {
+		p = append(p, `,"retry_after_ms":`...)
+		p = strconv.AppendInt(p, retryMs, 10)
+	}
+	h.replyText(append(p, '}'))
+}
+
+func (h *handler) replyAck(ref string, id uint64) {
+	var scratch [256]byte
+	p := append(scratch[:0], `{"type":"ack",`...)
+	p = appendRef(p, ref)
+	p = append(p, `"id":"`...)
+	p = room.AppendID(p, id)
+	h.replyText(append(p, '"', '}'))
+}
+
+func (h *handler) replyPong(ref string) {
+	var scratch [256]byte
+	p := append(scratch[:0], `{"type":"pong"`...)
+	if ref != "" {
+		p = append(p, `,"ref":`...)
+		p = appendJSON(p, ref)
+	}
+	h.replyText(append(p, '}'))
+}
+
+func (h *handler) replyGoodbye(reason string, retryMs int64) {
+	var scratch [128]byte
+	p := append(scratch[:0], `{"type":"goodbye","reason":"`...)
+	p = append(p, reason...)
+	p = append(p, `","retry_after_ms":`...)
+	p = strconv.AppendInt(p, retryMs, 10)
+	h.replyText(append(p, '}'))
+}
+
+func (h *handler) replyText(p []byte) {
+	h.out = wsproto.AppendFrame(h.out, wsproto.OpText, p)
+}
+
+func appendRef(p []byte, ref string) []byte {
+	if ref == "" {
+		return p
+	}
+	p = append(p, `"ref":`...)
+	return append(appendJSON(p, ref), ',')
+}
+
+// appendJSON appends s as a JSON string. Replies are rare next to deliveries, so
+// the standard library serves.
+func appendJSON(p []byte, s string) []byte {
+	quoted, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // strings always marshal
+	}
+	return append(p, quoted...)
+}

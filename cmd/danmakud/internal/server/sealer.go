@@ -1,0 +1,80 @@
+package server
+
+import (
+	"time"
+)
+
+// hubSweepEvery is how often empty rooms are looked for.
+const hubSweepEvery = 10 * time.Second
+
+// sealer is the goroutine that seals rooms whose tick has passed. Rooms that may
+// be sealed at once never come here, see handler.sealRooms.
+type sealer struct {
+	server *Server
+	kick   chan struct{} // a room became due before all others
+	stop   chan struct{}
+	done   chan struct{}
+}
+
+func newSealer(s *Server) *sealer {
+	return &sealer{server: s, kick: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
+}
+
+// wake makes the sealer look at the due times again. It never blocks.
+func (l *sealer) wake() {
+	select {
+	case l.kick <- struct{}{}:
+	default: // it has been told and has not looked yet
+	}
+}
+
+func (l *sealer) run() {
+	defer close(l.done)
+	timer := time.NewTimer(hubSweepEvery)
+	defer timer.Stop()
+	var swept int64
+	for {
+		now := l.server.now()
+		if now-swept >= int64(hubSweepEvery) {
+			swept = now
+			l.server.hub.Sweep(now)
+		}
+		wait := hubSweepEvery
+		if due, ok := l.server.hub.NextDue(); ok {
+			wait = time.Duration(due - now)
+		}
+		if wait <= 0 {
+			l.sealDue(now)
+			continue
+		}
+		timer.Reset(min(wait, hubSweepEvery))
+		select {
+		case <-timer.C:
+		case <-l.kick:
+		case <-l.stop:
+			l.sealDue(l.server.now() + int64(time.Hour)) // what was said is delivered
+			return
+		}
+	}
+}
+
+// sealDue seals what is due at now and posts it.
+func (l *sealer) sealDue(now int64) {
+	s := l.server
+	batches := s.hub.SealDue(nil, now, time.Now().UnixMilli())
+	again := s.post(nil, batches, nil, now)
+	for len(again) > 0 {
+		batches = batches[:0:0]
+		for _, r := range again {
+			if b := r.Seal(now, time.Now().UnixMilli()); b != nil {
+				batches = append(batches, b)
+			}
+		}
+		again = s.post(again[:0], batches, nil, now)
+	}
+}
+
+func (l *sealer) close() {
+	close(l.stop)
+	<-l.done
+}

@@ -1,0 +1,190 @@
+// Package server is one danmakud: the reactor, the rooms, a session for each
+// viewer, and their assembly.
+//
+//	poller.Reactor ── one handler per loop ── room.Shard
+//	      │ Data            │ command              ▲ Deliver
+//	      │                 ▼                      │
+//	      │            room.Publish ── Seal ── Server.post (all loops with members)
+//	      │                 │ tick not over        ▲
+//	      │                 └────────► sealer ─────┘
+//	      └─ Detach: plain HTTP ► publicHTTP (net/http)
+//
+// Start reading in handler.go: it has every entry of the loop.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/config"
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/doctor"
+	"github.com/danmakud/danmakud/poller"
+	"github.com/danmakud/danmakud/room"
+	"github.com/danmakud/danmakud/wsproto"
+)
+
+// protocols are the subprotocols spoken, the default first.
+var protocols = []string{"danmaku.v1.json"}
+
+// Server is a running danmakud.
+type Server struct {
+	// Fixed after construction.
+	config   config.Config
+	log      *slog.Logger
+	upgrader wsproto.Upgrader
+	hub      *room.Hub
+	reactor  *poller.Reactor
+	handlers []*handler // by loop
+	sealer   *sealer
+	public   *publicHTTP
+	metrics  *metrics
+
+	control         *http.Server // nil = no control listener
+	controlListener net.Listener
+
+	tooLong     string // message of error too_long
+	rateLimited string // message of error rate_limited
+
+	// Atomic; any goroutine.
+	nextUID  atomic.Uint64
+	draining atomic.Bool
+	rejected struct{ rooms, http atomic.Uint64 }
+}
+
+// Run serves until ctx is done, then drains and returns. An error before the
+// ports accept is one of configuration or of the system; an error after a drain
+// tells that not all viewers went in time.
+func Run(ctx context.Context, c config.Config, log *slog.Logger) error {
+	s, err := New(c, log)
+	if err != nil {
+		return err
+	}
+	s.Start()
+	<-ctx.Done()
+	return s.Close()
+}
+
+// New opens the listeners; nothing is accepted before Start.
+func New(c config.Config, log *slog.Logger) (*Server, error) {
+	if soft, hard, err := poller.RaiseNoFile(); err != nil {
+		log.Warn("limit of open files stays as it is", "soft", soft, "hard", hard, "error", err)
+	}
+	doctor.LogFirst(log, doctor.ThisHost(), c.MaxConnections)
+	s := &Server{config: c, log: log}
+	origin, err := originPolicy(c.Origins)
+	if err != nil {
+		return nil, err
+	}
+	s.upgrader = wsproto.Upgrader{Origin: origin, Protocols: protocols}
+	s.tooLong = fmt.Sprintf("text has at most %d characters", c.MaxText)
+	s.rateLimited = fmt.Sprintf("at most %s a second", strconv.FormatFloat(c.CommentRate, 'g', -1, 64))
+
+	loops := c.Loops
+	if loops == 0 {
+		loops = runtime.GOMAXPROCS(0)
+	}
+	s.sealer = newSealer(s)
+	started := time.Now()
+	s.hub = room.NewHub(room.Config{
+		Shards: loops, Tick: c.Tick, MaxTick: c.MaxTick,
+		PendingComments: c.PendingComments, PendingBytes: c.PendingBytes,
+		History: c.History, Ring: c.Ring, MaxRooms: c.MaxRooms,
+		Epoch:   strconv.FormatInt(started.UnixMilli(), 36),
+		FirstID: firstID(started),
+		Kick:    s.sealer.wake,
+	})
+	s.metrics = newMetrics(s)
+	s.public = newPublicHTTP(s)
+	if s.reactor, err = poller.New(s.pollerConfig(loops)); err != nil {
+		return nil, err
+	}
+	if c.Control != "" {
+		if s.controlListener, err = net.Listen("tcp", c.Control); err != nil {
+			s.reactor.Stop()
+			return nil, fmt.Errorf("control listener: %w", err)
+		}
+		s.control = s.controlServer()
+	}
+	return s, nil
+}
+
+func (s *Server) pollerConfig(loops int) poller.Config {
+	c := &s.config
+	busy := wsproto.Refusal{Status: 503, Message: "the server is full", Header: []string{"Retry-After: 5"}}
+	return poller.Config{
+		Listen: c.Listen, Loops: loops, MaxConnections: c.MaxConnections, AcceptRate: c.AcceptRate,
+		RefuseReply: busy.AppendTo(nil),
+		Socket: poller.SocketOptions{
+			NoDelay: c.NoDelay, NotSentLowat: c.NotSentLowat,
+			SendBuffer: c.SendBuffer, ReceiveBuffer: c.ReceiveBuffer, UserTimeout: c.UserTimeout,
+		},
+		NewHandler: func(l *poller.Loop) poller.Handler {
+			h := newHandler(s, l)
+			s.handlers = append(s.handlers, h)
+			return h
+		},
+		Log: s.log,
+	}
+}
+
+// Start begins to serve: the acceptor last, and then says that it is ready.
+func (s *Server) Start() {
+	go s.sealer.run()
+	go s.public.run()
+	control := "off"
+	if s.control != nil {
+		control = s.controlListener.Addr().String()
+		go func() {
+			if err := s.control.Serve(s.controlListener); !errors.Is(err, http.ErrServerClosed) {
+				s.log.Error("control listener ended", "error", err)
+			}
+		}()
+	}
+	s.reactor.Start()
+	var listen []string
+	for _, a := range s.reactor.Addrs() {
+		listen = append(listen, a.String())
+	}
+	s.log.Info("ready", "listen", listen, "control", control, "loops", len(s.handlers), "tick", s.config.Tick.String())
+}
+
+// Close drains and stops everything. See Run for its error.
+func (s *Server) Close() error {
+	err := s.drain()
+	s.sealer.close()
+	s.reactor.Stop()
+	s.shutDownHTTP()
+	s.log.Info("stopped")
+	return err
+}
+
+// now is the loops' clock.
+func (s *Server) now() int64 { return poller.Now() }
+
+// firstID makes comment ids rise over restarts: 2^18 of them for every second
+// since 2026, more than a node publishes, in 48 bits until the year 2060.
+func firstID(t time.Time) uint64 {
+	return uint64(t.Unix()-time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Unix()) << 18
+}
+
+// originPolicy allows pages of the host itself and those of the operator's list.
+func originPolicy(allow []string) (func(origin, host string) bool, error) {
+	if len(allow) == 0 {
+		return wsproto.SameHost, nil
+	}
+	listed, err := wsproto.OriginPolicy(allow)
+	if err != nil {
+		return nil, err
+	}
+	return func(origin, host string) bool {
+		return wsproto.SameHost(origin, host) || listed(origin, host)
+	}, nil
+}

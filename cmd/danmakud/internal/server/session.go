@@ -1,0 +1,63 @@
+package server
+
+import (
+	"github.com/danmakud/danmakud/poller"
+)
+
+// state is how far a connection has come.
+//
+//	handshaking ──► open ──► closing ──► (free)
+//	     │           │          ▲ close frame sent; waits for the peer's FIN
+//	     └───────────┴──────────┘
+type state uint8
+
+const (
+	stateFree state = iota
+	stateHandshaking
+	stateOpen
+	stateClosing
+)
+
+// session is the protocol and application column of a slot: what is common to
+// all connections. What is rare (a partial frame, a fragmented message) lives in
+// the handler's side maps. Pointer-free, 32 bytes.
+type session struct {
+	uid      uint64
+	tokens   float32       // comments it may send now
+	refilled uint32        // when tokens were last refilled, ms of the loop's clock
+	deadline uint32        // handshaking, closing: when time is up, in coarse seconds
+	pinged   uint32        // when the unanswered ping was sent, coarse seconds; 0 = none
+	reason   poller.Reason // closing: why
+	state    state
+	finished bool  // closing: our side of the connection is shut down
+	strikes  uint8 // refused messages; one is forgiven a second
+}
+
+// chunkSessions is the growth step of the session columns; chunks never move.
+const chunkSessions = 4096
+
+// session returns the column of slot s, which is made if need be.
+func (h *handler) session(s poller.Slot) *session {
+	chunk := int(s / chunkSessions)
+	for chunk >= len(h.sessions) {
+		h.sessions = append(h.sessions, new([chunkSessions]session))
+	}
+	return &h.sessions[chunk][s%chunkSessions]
+}
+
+// spend takes a token from the bucket. When there is none it returns how many
+// milliseconds it takes for one to come.
+func (c *session) spend(rate float64, burst int, nowMs uint32) (waitMs int64, ok bool) {
+	if rate <= 0 {
+		return 0, true
+	}
+	elapsed := float64(nowMs-c.refilled) / 1000
+	tokens := min(float64(burst), float64(c.tokens)+elapsed*rate)
+	c.refilled = nowMs
+	if tokens >= 1 {
+		c.tokens = float32(tokens - 1)
+		return 0, true
+	}
+	c.tokens = float32(tokens)
+	return int64((1-tokens)/rate*1000) + 1, false
+}

@@ -1,0 +1,65 @@
+package server
+
+import (
+	"github.com/danmakud/danmakud/poller"
+	"github.com/danmakud/danmakud/wsproto"
+)
+
+// pingFrame is an empty ping.
+var pingFrame = wsproto.AppendFrame(nil, wsproto.OpPing, nil)
+
+// Sweep looks at the clocks of all connections, once a second.
+func (h *handler) Sweep() {
+	now := h.loop.Seconds()
+	for i, n := 0, h.loop.Slots(); i < n; i++ {
+		s := poller.Slot(i)
+		c := h.session(s)
+		switch c.state {
+		case stateHandshaking:
+			if now >= c.deadline {
+				h.refuse(s, &wsproto.Refusal{Status: 408, Message: "no complete request in time"}, reasonHandshakeTimeout)
+			}
+		case stateOpen:
+			h.sweepOpen(s, c, now)
+		case stateClosing:
+			if now >= c.deadline {
+				h.loop.Close(s, c.reason)
+			}
+		}
+	}
+	h.shard.Stalled(h.loop.Now(), h.server.config.StallTimeout, h.closeStalled)
+}
+
+// sweepOpen forgives a strike, and pings a connection on which nothing went
+// either way for the idle time: TCP itself notices a dead peer only when there
+// is something to send.
+func (h *handler) sweepOpen(s poller.Slot, c *session, now uint32) {
+	if c.strikes > 0 {
+		c.strikes--
+	}
+	cfg := &h.server.config
+	if cfg.IdleTimeout <= 0 {
+		return
+	}
+	read := h.loop.LastRead(s)
+	if c.pinged != 0 {
+		if read >= c.pinged {
+			c.pinged = 0 // it said something since; any sign of life will do
+		} else if now-c.pinged >= seconds(cfg.PongTimeout) {
+			h.finish(s, wsproto.CodeGoingAway, "no answer to a ping", reasonPongTimeout)
+			return
+		}
+	}
+	if c.pinged == 0 && now-max(read, h.loop.LastWrite(s)) >= seconds(cfg.IdleTimeout) && h.shard.Drained(uint32(s)) {
+		c.pinged = now
+		h.shard.Reply(uint32(s), pingFrame, h.loop.Now())
+	}
+}
+
+// closeStalled ends a viewer that took nothing of a frame for too long. Should
+// it drain within the linger time after all, it is told why.
+func (h *handler) closeStalled(slot uint32) {
+	if s := poller.Slot(slot); h.session(s).state == stateOpen {
+		h.finish(s, wsproto.CodeTryLater, "too slow", reasonStalled)
+	}
+}
