@@ -1,0 +1,245 @@
+// Puts the page together: reads the room from the address, wires the
+// connection to the stage, the list, the numbers and the box.
+
+import { Composer } from './composer.js';
+import { Log } from './log.js';
+import { Meters } from './meters.js';
+import { Connection, roomPattern } from './net.js';
+import { Scene } from './scene.js';
+import { Stage } from './stage.js';
+
+const $ = (id) => document.getElementById(id);
+const body = document.body;
+
+const stage = new Stage($('stage'), $('flights'));
+const scene = new Scene($('scene'));
+const log = new Log($('log'), $('log-more'));
+const meters = new Meters(
+  {
+    online: $('online'),
+    comments: $('comment-rate'),
+    batches: $('batch-rate'),
+    merged: $('merged'),
+    likes: $('likes'),
+    tick: $('tick'),
+    rtt: $('rtt'),
+    flying: $('flying'),
+    dropped: $('dropped'),
+    skipped: $('skipped'),
+    sampled: $('sampled'),
+    curve: $('curve'),
+  },
+  stage,
+);
+
+let uid = '';
+let epoch = '';
+let shownRoom = '';
+let tick = 100;
+let replaceAddress = true; // the first room replaces the history entry
+
+const connection = new Connection(roomOfAddress(), {
+  state: showState,
+  welcome,
+  batch,
+  skipped,
+  ack: (message) => composer.ack(message),
+  error: (message) => {
+    composer.error(message);
+    $('room').value = connection.room;
+  },
+  goodbye: ({ reason }) => log.note(`The server says goodbye${reason ? `: ${reason}` : ''}`),
+  rtt: (ms) => meters.rtt(ms),
+});
+
+const composer = new Composer(
+  {
+    form: $('say'),
+    text: $('text'),
+    left: $('left'),
+    send: $('send'),
+    like: $('like'),
+    color: $('color'),
+    anyColor: $('any-color'),
+    quick: document.querySelectorAll('#quick button'),
+    liked: () => {
+      stage.hearts(1);
+      bump($('like'));
+    },
+  },
+  (message) => connection.send(message),
+  say,
+);
+
+function welcome(message) {
+  const again = shownRoom === connection.room;
+  uid = String(message.uid ?? '');
+  tick = Number(message.tick_ms) || 100;
+  if (!again) {
+    stage.restart();
+    log.clear();
+  }
+  // History a second time only fills what is missing; a new epoch is a server
+  // that began anew, so there is nothing to fill.
+  if (Array.isArray(message.history)) log.history(message.history, uid);
+  if (again && epoch && epoch !== message.epoch) log.note('reconnected · 已重新连接');
+  epoch = String(message.epoch ?? '');
+  shownRoom = connection.room;
+  meters.welcome(message);
+  showRoom();
+  $('hint').hidden = (message.history ?? []).length > 0;
+}
+
+function batch(message) {
+  const comments = Array.isArray(message.comments) ? message.comments : [];
+  meters.batch({ ...message, comments });
+  scene.beat();
+  if (message.likes > 0) stage.hearts(Math.ceil(Math.log2(1 + message.likes)));
+  if (comments.length) $('hint').hidden = true;
+  // A batch enters within its tick, so that its comments do not come as a wall.
+  const spread = comments.length > 3 ? Math.min(tick, 350) : 0;
+  for (const comment of comments) {
+    if (comment.kind === 'retract') {
+      stage.retract(comment.id);
+      log.retract(comment.id);
+      continue;
+    }
+    stage.show(comment, { own: comment.uid === uid, spread });
+    log.add(comment, uid);
+  }
+}
+
+function skipped(message) {
+  meters.skipped(message);
+  const { comments = 0, batches = 0 } = message;
+  log.note(`${comments.toLocaleString('en')} comments in ${batches.toLocaleString('en')} batches skipped: this connection was behind`);
+}
+
+const stateWords = {
+  connecting: 'Connecting',
+  live: 'Live',
+  waiting: 'Offline',
+  stopped: 'Closed',
+};
+let countdown = 0;
+
+function showState(state, { until = 0, code = 0, why = '', failures = 0 } = {}) {
+  clearInterval(countdown);
+  const before = body.dataset.state;
+  body.dataset.state = state;
+  composer.live = state === 'live';
+  if (state !== 'live') meters.offline();
+  const words = () => {
+    const left = Math.max(0, until - performance.now());
+    if (state === 'waiting' && left > 900) return `Again in ${Math.ceil(left / 1000)} s`;
+    return stateWords[state];
+  };
+  const draw = () => ($('state').textContent = words());
+  draw();
+  if (state === 'waiting') countdown = setInterval(draw, 250);
+  $('again').hidden = state !== 'waiting' && state !== 'stopped';
+  $('state').title = state === 'waiting' ? `close code ${code || '–'}, try ${failures}` : why;
+  // Read out only what a listener wants to know: not each try.
+  if (state === 'live' && before && before !== 'live') say(`Connected to room ${connection.room}`, 'quiet');
+  if (state === 'waiting' && before === 'live') say('Connection lost. Reconnecting. 正在重连', 'warn');
+  if (state === 'stopped') say(`The connection was closed: ${why}`, 'warn');
+}
+
+// Below the box, and to a screen reader. 'quiet' is for the reader only.
+let toastTimer = 0;
+function say(text, tone = '') {
+  $('status').textContent = text;
+  if (tone === 'quiet') return;
+  clearTimeout(toastTimer);
+  const toast = $('toast');
+  toast.textContent = text;
+  toast.dataset.tone = tone;
+  toast.classList.add('up');
+  toastTimer = setTimeout(() => toast.classList.remove('up'), 4_500);
+}
+
+function bump(element) {
+  element.animate([{ transform: 'scale(1)' }, { transform: 'scale(1.18)' }, { transform: 'scale(1)' }], 220);
+}
+
+// Rooms and the address.
+
+function roomOfAddress() {
+  const asked = new URLSearchParams(location.search).get('room') ?? unescaped(location.hash.slice(1));
+  return roomPattern.test(asked) ? asked : 'lobby';
+}
+
+function unescaped(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return '';
+  }
+}
+
+function showRoom() {
+  const room = connection.room;
+  $('room').value = room;
+  $('room-name').textContent = room;
+  document.title = `#${room} · danmakud 弹幕`;
+  for (const button of document.querySelectorAll('#rooms button')) {
+    button.setAttribute('aria-pressed', String(button.value === room));
+  }
+  if (roomOfAddress() !== room || location.hash) {
+    const address = `/?room=${encodeURIComponent(room)}`;
+    history[replaceAddress ? 'replaceState' : 'pushState'](null, '', address);
+  }
+  replaceAddress = false;
+}
+
+function enter(room) {
+  const wanted = room.trim().replace(/^#/, '');
+  if (!roomPattern.test(wanted)) {
+    say('A room is 1 to 64 of A–Z a–z 0–9 _ . : -', 'warn');
+    $('room').focus();
+    return;
+  }
+  connection.switch(wanted);
+}
+
+$('go').addEventListener('submit', (event) => {
+  event.preventDefault();
+  enter($('room').value);
+  $('room').blur();
+});
+for (const button of document.querySelectorAll('#rooms button')) {
+  button.addEventListener('click', () => enter(button.value));
+}
+for (const event of ['popstate', 'hashchange']) {
+  addEventListener(event, () => {
+    replaceAddress = true; // going back must not write a new entry
+    connection.switch(roomOfAddress());
+  });
+}
+$('again').addEventListener('click', () => connection.open());
+
+// Small comforts.
+
+$('show').addEventListener('click', () => {
+  const on = $('show').getAttribute('aria-pressed') !== 'true';
+  $('show').setAttribute('aria-pressed', String(on));
+  body.classList.toggle('no-flights', !on);
+  stage.on = on;
+});
+$('style').addEventListener('click', () => {
+  const open = $('style').getAttribute('aria-expanded') !== 'true';
+  $('style').setAttribute('aria-expanded', String(open));
+  $('looks').classList.toggle('open', open);
+});
+addEventListener('keydown', (event) => {
+  const typing = event.target.closest?.('input, textarea, select');
+  if (event.key === '/' && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
+    event.preventDefault();
+    $('text').focus();
+  }
+  if (event.key === 'Escape' && typing) event.target.blur();
+});
+setInterval(() => (scene.rate = meters.commentRate), 500);
+
+showRoom();
+connection.open();

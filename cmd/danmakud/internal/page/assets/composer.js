@@ -1,0 +1,160 @@
+// The box to say something: text, colour, mode, size, likes; and what the
+// server answered.
+
+const textLimit = 200; // code points, the server's default
+const awaitedLimit = 24; // comments sent and not yet answered
+const likeEvery = 800; // ms; clicks in between are counted and sent as one
+const likeLimit = 10; // in one message
+
+export class Composer {
+  #at;
+  #send;
+  #say;
+  #awaited = new Map(); // ref -> text
+  #refs = 0;
+  #live = false;
+  #barredUntil = 0;
+  #barTimer = 0;
+  #likes = 0;
+  #likeTimer = 0;
+  #composing = false;
+
+  /**
+   * @param {Record<string, any>} at the elements
+   * @param {(message: object) => boolean} send
+   * @param {(text: string, tone?: string) => void} say shows and announces
+   */
+  constructor(at, send, say) {
+    this.#at = at;
+    this.#send = send;
+    this.#say = say;
+    at.form.addEventListener('submit', (event) => {
+      event.preventDefault();
+      if (this.comment(at.text.value)) at.text.value = '';
+      this.#count();
+    });
+    at.text.addEventListener('input', () => this.#count());
+    // Enter that picks a word from an input method must not send half a text.
+    at.text.addEventListener('compositionstart', () => (this.#composing = true));
+    at.text.addEventListener('compositionend', () => (this.#composing = false));
+    at.text.addEventListener('keydown', (event) => {
+      if (event.key === 'Enter' && (this.#composing || event.isComposing)) event.preventDefault();
+    });
+    for (const button of at.quick) {
+      button.addEventListener('click', () => this.comment(button.textContent));
+    }
+    at.like.addEventListener('click', () => this.#like());
+    at.color.addEventListener('input', () => (at.anyColor.checked = true));
+    this.#count();
+    this.#paint();
+  }
+
+  /** Whether there is a connection to send on. */
+  set live(live) {
+    this.#live = live;
+    if (!live) this.#forget();
+    this.#paint();
+  }
+
+  /** Sends one comment in the chosen look; true when it went out. */
+  comment(raw) {
+    // What the server would refuse anyway is not sent: control characters.
+    const text = raw.replace(/\p{Cc}/gu, ' ').trim();
+    if (!text) return false;
+    if (!this.#live || performance.now() < this.#barredUntil) return false;
+    if (length(text) > textLimit) {
+      this.#say(`Too long by ${length(text) - textLimit}. 太长了`, 'warn');
+      return false;
+    }
+    const ref = `c${++this.#refs}`;
+    const look = new FormData(this.#at.form);
+    const chosen = look.get('color');
+    const color = Number.parseInt((chosen === 'any' ? this.#at.color.value : chosen).slice(1), 16);
+    const message = { type: 'comment', text, ref, color, mode: look.get('mode'), size: look.get('size') };
+    if (!this.#send(message)) {
+      this.#say('Not sent: the connection is busy.', 'warn');
+      return false;
+    }
+    this.#awaited.set(ref, text);
+    if (this.#awaited.size > awaitedLimit) this.#awaited.delete(this.#awaited.keys().next().value);
+    return true;
+  }
+
+  ack({ ref }) {
+    this.#awaited.delete(ref);
+  }
+
+  /** The server's answer to something we sent; words for the sender. */
+  error({ ref, code, message, retry_after_ms: wait }) {
+    const text = this.#awaited.get(ref);
+    this.#awaited.delete(ref);
+    this.#giveBack(text);
+    const ms = Number(wait) || 0;
+    if (ms > 0) this.#bar(ms);
+    const words = String(message || code || 'the server refused it');
+    this.#say(code === 'rate_limited' || code === 'slow_mode' ? `Slow down a little: ${words} · 慢一点` : words, 'warn');
+  }
+
+  // A text that did not make it goes back to the box, unless something new is
+  // being written there.
+  #giveBack(text) {
+    if (text === undefined || this.#at.text.value) return;
+    this.#at.text.value = text;
+    this.#count();
+  }
+
+  #forget() {
+    if (this.#awaited.size === 0) return;
+    const texts = [...this.#awaited.values()];
+    this.#awaited.clear();
+    this.#giveBack(texts.at(-1));
+    this.#say('The connection was lost before the server confirmed your last comment.', 'warn');
+  }
+
+  // No sending for a while; the button counts down.
+  #bar(ms) {
+    this.#barredUntil = Math.max(this.#barredUntil, performance.now() + Math.min(ms, 3_600_000));
+    clearInterval(this.#barTimer);
+    this.#barTimer = setInterval(() => this.#paint(), 100);
+    this.#paint();
+  }
+
+  #paint() {
+    const left = this.#barredUntil - performance.now();
+    if (left <= 0) clearInterval(this.#barTimer);
+    const { send, like, quick } = this.#at;
+    const can = this.#live && left <= 0;
+    send.disabled = !can;
+    like.disabled = !this.#live;
+    for (const button of quick) button.disabled = !can;
+    const label = left > 0 ? (left < 10_000 ? `${(left / 1000).toFixed(1)} s` : `${Math.ceil(left / 1000)} s`) : 'Send';
+    if (send.firstElementChild.textContent !== label) send.firstElementChild.textContent = label;
+    send.classList.toggle('waiting', left > 0);
+  }
+
+  #count() {
+    const left = textLimit - length(this.#at.text.value.trim());
+    this.#at.left.textContent = left <= 40 ? String(left) : '';
+    this.#at.left.classList.toggle('over', left < 0);
+  }
+
+  #like() {
+    this.#likes++;
+    this.#at.liked();
+    this.#likeTimer ||= setTimeout(() => this.#sendLikes(), likeEvery / 4);
+  }
+
+  #sendLikes() {
+    const part = Math.min(this.#likes, likeLimit);
+    if (this.#send({ type: 'like', count: part })) this.#likes -= part;
+    else this.#likes = 0; // a like for a lost moment is not worth keeping
+    this.#likeTimer = this.#likes > 0 ? setTimeout(() => this.#sendLikes(), likeEvery) : 0;
+  }
+}
+
+/** Code points, as the server counts. */
+function length(text) {
+  let n = 0;
+  for (const _ of text) n++;
+  return n;
+}
