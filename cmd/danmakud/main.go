@@ -1,0 +1,110 @@
+// Danmakud broadcasts live comments (danmaku) over WebSocket.
+//
+//	danmakud [serve]    flags + environment ─► config ─► server.Run(ctx)
+//	                    SIGTERM, SIGINT ──────────────► ctx ends: drain, exit 0
+//	                    a second one ─────────────────► exit 2 at once
+//	danmakud doctor     what the host needs for N connections
+//	danmakud version    what this binary was built from
+//
+// The command only reads settings, makes the log and passes signals on; what
+// the server does begins in internal/server.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/config"
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/doctor"
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/server"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit statuses.
+const (
+	exitOK     = 0
+	exitFailed = 1 // an error, which was printed; or doctor's checks failed
+	exitAtOnce = 2 // a second signal came while draining
+)
+
+// errSilent ends a command with exitFailed when its output has said why.
+var errSilent = errors.New("see output")
+
+// program is one run of the command. Tests make it with parts of their own.
+// Fixed after construction.
+type program struct {
+	args      []string
+	environ   []string
+	lookupEnv func(name string) (string, bool)
+	stdout    io.Writer
+	stderr    *os.File
+	signals   <-chan os.Signal
+	exit      func(status int) // ends the process from another goroutine
+	serve     func(ctx context.Context, c config.Config, log *slog.Logger) error
+	host      doctor.Host
+}
+
+func main() {
+	// Two places: a second signal must not be lost while the first is handled.
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	p := program{
+		args:      os.Args[1:],
+		environ:   os.Environ(),
+		lookupEnv: os.LookupEnv,
+		stdout:    os.Stdout,
+		stderr:    os.Stderr,
+		signals:   signals,
+		exit:      os.Exit,
+		serve:     server.Run,
+		host:      doctor.ThisHost(),
+	}
+	os.Exit(p.run())
+}
+
+// run executes the command line and returns the exit status. An error is
+// printed once, without the usage text.
+func (p *program) run() int {
+	root := p.rootCommand()
+	root.SetArgs(p.args)
+	root.SetOut(p.stdout)
+	root.SetErr(p.stderr)
+	err := root.Execute()
+	switch {
+	case err == nil:
+		return exitOK
+	case !errors.Is(err, errSilent):
+		fmt.Fprintln(p.stderr, errorText(err))
+	}
+	return exitFailed
+}
+
+// errorText gives several problems a line each, below each other.
+func errorText(err error) string {
+	lines := strings.Split(err.Error(), "\n")
+	if len(lines) == 1 {
+		return "danmakud: " + lines[0]
+	}
+	return "danmakud:\n  " + strings.Join(lines, "\n  ")
+}
+
+func (p *program) rootCommand() *cobra.Command {
+	// Without a subcommand danmakud serves, so the root takes the same flags.
+	root := p.serveCommand()
+	root.Use = "danmakud"
+	root.Short = "Broadcast server for live comments"
+	root.Long = "danmakud broadcasts live comments (danmaku) over WebSocket: every room sends one\n" +
+		"merged batch a tick to all of its viewers. Without a subcommand it serves.\n\n" + serveNotes
+	root.SilenceErrors = true
+	root.SilenceUsage = true
+	root.AddCommand(p.serveCommand(), p.doctorCommand(), p.versionCommand())
+	return root
+}

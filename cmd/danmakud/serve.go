@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/config"
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/logging"
+
+	"github.com/spf13/cobra"
+)
+
+const serveNotes = `Every flag has an environment variable: --max-rooms is DANMAKUD_MAX_ROOMS. The
+command line wins over the environment; lists are separated by commas.
+
+SIGTERM or SIGINT closes the listeners, says goodbye to the viewers and ends
+when they are gone; a second one ends at once.
+
+Exit status: 0 after a drain, 1 after an error, 2 after a second signal.`
+
+func (p *program) serveCommand() *cobra.Command {
+	c := new(config.Config)
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the server (what plain danmakud does)",
+		Long:  "Run the server.\n\n" + serveNotes,
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := c.FromEnv(cmd.Flags(), p.lookupEnv); err != nil {
+				return err
+			}
+			if err := c.Validate(); err != nil {
+				return err
+			}
+			return p.runServer(*c)
+		},
+	}
+	c.Bind(cmd.Flags())
+	return cmd
+}
+
+// runServer runs the server until it has drained after a signal, or failed.
+func (p *program) runServer(c config.Config) error {
+	log, err := logging.New(p.stderr, c.LogLevel, c.LogFormat)
+	if err != nil {
+		return err
+	}
+	for _, name := range config.UnknownEnv(p.environ) {
+		log.Warn("environment variable is no setting", "name", name)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go p.runSignals(ctx, cancel, log)
+	if err := p.serve(ctx, c, log); err != nil {
+		return fmt.Errorf("serve: %w", err)
+	}
+	return nil
+}
+
+// runSignals cancels the server at the first signal and ends the process at
+// the second. It returns only with ctx and no signal: while draining it stays,
+// for the second.
+func (p *program) runSignals(ctx context.Context, cancel context.CancelFunc, log *slog.Logger) {
+	select {
+	case s := <-p.signals:
+		log.Info("signal: draining, a second one ends at once", "signal", s.String())
+		cancel()
+	case <-ctx.Done():
+		return
+	}
+	s := <-p.signals
+	log.Error("second signal: ending at once", "signal", s.String())
+	p.exit(exitAtOnce)
+}
