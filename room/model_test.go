@@ -1,0 +1,484 @@
+package room
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/danmakud/danmakud/wsproto"
+)
+
+// The model test drives two shards of one hub with a script of operations over
+// sockets that take any number of bytes, and compares what each viewer received
+// with a naive account of what it had a claim to.
+
+const (
+	modelSlots  = 6
+	modelRooms  = 3
+	modelShards = 2
+)
+
+var errModelReset = errors.New("reset")
+
+// viewer is one connection as the model sees it.
+type viewer struct {
+	got      []byte // all bytes its socket took
+	space    int    // bytes it takes before it is full
+	wants    bool   // writability asked for
+	broken   bool   // next write fails
+	closed   bool
+	in       int    // room joined, -1 = none
+	from     uint64 // sequence it joined at
+	expected []span
+	replies  int
+}
+
+// span is one membership: what was sealed while it lasted.
+type span struct {
+	room     int
+	from, to uint64
+	at       uint64 // how far the audit has followed it
+}
+
+type model struct {
+	t       testing.TB
+	hub     *Hub
+	shards  [modelShards]*Shard
+	viewers [modelShards][modelSlots]*viewer
+	past    []*viewer // connections that are gone
+	inboxes [modelShards][]*Batch
+	frames  map[string]*Batch // by frame bytes
+	sealed  [modelRooms][]*Batch
+	now     int64
+	said    int
+}
+
+// modelWriter is the sockets of one shard.
+type modelWriter struct {
+	m     *model
+	shard int
+}
+
+func (w modelWriter) Write(slot uint32, p []byte) (int, error) {
+	v := w.m.viewers[w.shard][slot]
+	if v.closed {
+		w.m.t.Fatalf("write to closed slot %d", slot)
+	}
+	if len(p) == 0 {
+		w.m.t.Fatal("a write of nothing is a wasted system call")
+	}
+	if v.broken {
+		return 0, errModelReset
+	}
+	n := min(v.space, len(p))
+	v.space -= n
+	v.got = append(v.got, p[:n]...)
+	return n, nil
+}
+
+func (w modelWriter) WantWrite(slot uint32, on bool) { w.m.viewers[w.shard][slot].wants = on }
+
+func (w modelWriter) Failed(slot uint32, err error) {
+	if !errors.Is(err, errModelReset) {
+		w.m.t.Fatalf("unknown write error %v", err)
+	}
+	w.m.gone(w.shard, slot)
+}
+
+func newModel(t testing.TB, ring int) *model {
+	m := &model{t: t, frames: make(map[string]*Batch), now: 1}
+	m.hub = NewHub(Config{Shards: modelShards, Tick: time.Millisecond, Ring: ring, History: 3, Epoch: "e"})
+	for i := range m.shards {
+		m.shards[i] = NewShard(m.hub, i, modelWriter{m, i})
+		for s := range m.viewers[i] {
+			m.viewers[i][s] = &viewer{in: -1, space: 1 << 30}
+		}
+	}
+	return m
+}
+
+func roomName(i int) string { return fmt.Sprintf("r%d", i) }
+
+func (m *model) join(shard int, slot uint32, room int) {
+	v := m.viewers[shard][slot]
+	e, err := m.shards[shard].Join(slot, roomName(room), EncodingJSON, 3, m.now)
+	if v.in >= 0 {
+		if !errors.Is(err, ErrMember) {
+			m.t.Fatalf("second join: %v", err)
+		}
+		return
+	}
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	if want := uint64(len(m.sealed[room])); e.Seq != want {
+		m.t.Fatalf("joined %s at %d, sealed are %d", roomName(room), e.Seq, want)
+	}
+	v.in, v.from = room, e.Seq
+}
+
+func (m *model) leave(shard int, slot uint32) {
+	v := m.viewers[shard][slot]
+	m.shards[shard].Leave(slot, m.now)
+	m.endSpan(v)
+}
+
+func (m *model) endSpan(v *viewer) {
+	if v.in >= 0 {
+		v.expected = append(v.expected, span{v.in, v.from, uint64(len(m.sealed[v.in])), v.from})
+		v.in = -1
+	}
+}
+
+// gone ends a connection; its slot gets a new one.
+func (m *model) gone(shard int, slot uint32) {
+	v := m.viewers[shard][slot]
+	m.shards[shard].Forget(slot, m.now)
+	m.endSpan(v)
+	v.closed = true
+	m.past = append(m.past, v)
+	m.viewers[shard][slot] = &viewer{in: -1, space: 1 << 30}
+}
+
+func (m *model) publish(room int) {
+	r := m.hub.Find(roomName(room))
+	if r == nil {
+		return // nobody has been there yet
+	}
+	m.said++
+	c := Comment{Text: fmt.Sprintf("t%d", m.said), Color: ColorDefault}
+	if _, _, err := r.Publish(&c, m.now, m.now); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// seal seals a room and puts the batch into the inboxes; those in lost refuse it.
+func (m *model) seal(room int, lost int) {
+	r := m.hub.Find(roomName(room))
+	if r == nil {
+		return
+	}
+	b := r.Seal(m.now, m.now)
+	if b == nil {
+		return
+	}
+	if b.Seq != uint64(len(m.sealed[room]))+1 {
+		m.t.Fatalf("sealed %d after %d", b.Seq, len(m.sealed[room]))
+	}
+	m.sealed[room] = append(m.sealed[room], b)
+	m.frames[string(b.Frame(EncodingJSON))] = b
+	for i := range m.inboxes {
+		if b.Wanted(i) && lost>>i&1 == 0 {
+			m.inboxes[i] = append(m.inboxes[i], b)
+		}
+	}
+	r.Posted(m.now)
+}
+
+func (m *model) deliver(shard, n int) {
+	n = min(n, len(m.inboxes[shard]))
+	m.shards[shard].Deliver(m.inboxes[shard][:n], m.now)
+	m.inboxes[shard] = m.inboxes[shard][n:]
+}
+
+func (m *model) reply(shard int, slot uint32) {
+	v := m.viewers[shard][slot]
+	v.replies++
+	p := wsproto.AppendFrame(nil, wsproto.OpText, fmt.Appendf(nil, `{"type":"pong","ref":"%d"}`, v.replies))
+	m.shards[shard].Reply(slot, p, m.now)
+}
+
+func (m *model) writable(shard int, slot uint32) {
+	if m.viewers[shard][slot].wants {
+		m.shards[shard].Writable(slot, m.now)
+	}
+}
+
+// step runs the operation that three bytes of script describe.
+func (m *model) step(op, a, b byte) {
+	m.now++
+	shard, slot, room := int(a)%modelShards, uint32(a/modelShards)%modelSlots, int(b)%modelRooms
+	switch op % 11 {
+	case 0:
+		m.join(shard, slot, room)
+	case 1:
+		m.leave(shard, slot)
+	case 2:
+		m.gone(shard, slot)
+	case 3, 4:
+		m.publish(room)
+	case 5:
+		lost := 0
+		if b > 250 {
+			lost = 1 + int(a)%modelShards
+		}
+		m.seal(room, lost)
+	case 6:
+		m.deliver(shard, 1+int(b)%4)
+	case 7:
+		m.shards[shard].Broadcast(1+int(b)%4, m.now)
+	case 8:
+		m.viewers[shard][slot].space = int(b) * 2
+	case 9:
+		m.viewers[shard][slot].space += int(b)
+		m.writable(shard, slot)
+	case 10:
+		if b > 240 {
+			m.viewers[shard][slot].broken = true
+		} else {
+			m.reply(shard, slot)
+		}
+	}
+	m.check()
+}
+
+// settle lets everything arrive that still can: a last batch for each room, open
+// sockets, all passes done.
+func (m *model) settle() {
+	for room := range modelRooms {
+		m.publish(room)
+		m.now += int64(time.Second)
+		m.seal(room, 0)
+	}
+	for i, s := range m.shards {
+		m.deliver(i, len(m.inboxes[i]))
+		for slot := range m.viewers[i] {
+			m.viewers[i][slot].space = 1 << 30
+		}
+		for s.Broadcast(1, m.now) {
+		}
+		for slot := range m.viewers[i] {
+			m.writable(i, uint32(slot))
+			if !m.viewers[i][slot].closed && !s.Drained(uint32(slot)) {
+				m.t.Fatalf("slot %d still blocked though its socket is open", slot)
+			}
+		}
+	}
+	for i := range m.viewers {
+		for _, v := range m.viewers[i] {
+			live := v.in >= 0
+			m.endSpan(v)
+			m.audit(v, live)
+		}
+	}
+	for _, v := range m.past {
+		m.audit(v, false)
+	}
+}
+
+// notice is what can stand between batches.
+type notice struct {
+	Type     string `json:"type"`
+	Room     string `json:"room"`
+	Seq      uint64 `json:"seq"`
+	From, To uint64
+	Batches  uint64
+	Comments json.RawMessage `json:"comments"`
+}
+
+// audit reads all bytes a viewer got and holds them against its memberships.
+func (m *model) audit(v *viewer, live bool) {
+	m.t.Helper()
+	next, pending := 0, v.expected // memberships come in order
+	var skipped []notice           // since the batch before
+	replies := 0
+	for rest := v.got; len(rest) > 0; {
+		payload, n := serverFrame(rest)
+		if n == 0 {
+			if v.closed {
+				break // cut off by its own failure
+			}
+			m.t.Fatalf("torn frame left: %q", rest)
+		}
+		frame := rest[:n]
+		rest = rest[n:]
+		var msg notice
+		if err := json.Unmarshal(payload, &msg); err != nil {
+			m.t.Fatalf("frame is not JSON: %q: %v", payload, err)
+		}
+		switch msg.Type {
+		case "pong":
+			if replies++; string(payload) != fmt.Sprintf(`{"type":"pong","ref":"%d"}`, replies) {
+				m.t.Fatalf("reply %d is %s", replies, payload)
+			}
+		case "skipped":
+			skipped = append(skipped, msg)
+		case "batch":
+			b := m.frames[string(frame)]
+			if b == nil {
+				m.t.Fatalf("batch that was never sealed: %s", payload)
+			}
+			for next < len(pending) && (roomName(pending[next].room) != msg.Room || b.Seq > pending[next].to) {
+				next++
+			}
+			if next == len(pending) {
+				m.t.Fatalf("batch %s/%d outside of all memberships %v", msg.Room, b.Seq, v.expected)
+			}
+			for _, n := range skipped {
+				m.auditSkip(&pending[next], n)
+			}
+			skipped = nil
+			p := &pending[next]
+			if b.Seq != p.at+1 {
+				m.t.Fatalf("batch %d of %s after %d without a notice", b.Seq, roomName(p.room), p.at)
+			}
+			p.at = b.Seq
+		}
+	}
+	if live {
+		last := pending[len(pending)-1]
+		if last.at != last.to {
+			m.t.Fatalf("viewer of %s stands at %d, sealed are %d", roomName(last.room), last.at, last.to)
+		}
+	}
+	if !v.closed && replies != v.replies {
+		m.t.Fatalf("%d replies of %d", replies, v.replies)
+	}
+}
+
+// auditSkip checks that a notice says exactly what is missing.
+func (m *model) auditSkip(p *span, n notice) {
+	m.t.Helper()
+	var comments, want uint64
+	if err := json.Unmarshal(n.Comments, &comments); err != nil {
+		m.t.Fatal(err)
+	}
+	for _, missed := range m.sealed[p.room][p.at:n.To] {
+		want += uint64(missed.Comments)
+	}
+	if n.From != p.at+1 || n.Batches != n.To-p.at || comments != want {
+		m.t.Fatalf("notice %+v with %d comments, missed were %d..%d with %d", n, comments, p.at+1, n.To, want)
+	}
+	p.at = n.To
+}
+
+// serverFrame returns the payload and length of the whole frame at the start of p.
+func serverFrame(p []byte) (payload []byte, n int) {
+	if len(p) < 2 {
+		return nil, 0
+	}
+	head, size := 2, int(p[1])
+	if size == 126 {
+		if head = 4; len(p) < head {
+			return nil, 0
+		}
+		size = int(p[2])<<8 | int(p[3])
+	}
+	if len(p) < head+size {
+		return nil, 0
+	}
+	return p[head : head+size], head + size
+}
+
+// check holds the shards' own books against each other.
+func (m *model) check() {
+	m.t.Helper()
+	online := make(map[*Room]int)
+	for i, s := range m.shards {
+		members, blocked := 0, 0
+		for room, rs := range s.rooms {
+			if s.table[rs.index] != rs || rs.room != room || len(rs.members) == 0 {
+				m.t.Fatalf("shard %d: room table is wrong for %s", i, room.name)
+			}
+			for place, slot := range rs.members {
+				if c := s.member(slot); c.room != rs.index+1 || int(c.place) != place {
+					m.t.Fatalf("shard %d slot %d: column %+v, listed at %d of %d", i, slot, *c, place, rs.index)
+				}
+			}
+			members += len(rs.members)
+			online[room] += len(rs.members)
+		}
+		for slot := range m.viewers[i] {
+			c := s.member(uint32(slot))
+			if _, waits := s.blocked[uint32(slot)]; waits != c.blocked {
+				m.t.Fatalf("slot %d: blocked %v, output waits %v", slot, c.blocked, waits)
+			}
+			if c.blocked {
+				blocked++
+			}
+			if c.blocked != m.viewers[i][slot].wants {
+				m.t.Fatalf("slot %d: blocked %v, asked for writability %v", slot, c.blocked, !c.blocked)
+			}
+		}
+		if s.count.Members != members || s.count.Blocked != blocked {
+			m.t.Fatalf("shard %d counts %d members and %d blocked, there are %d and %d", i, s.count.Members, s.count.Blocked, members, blocked)
+		}
+	}
+	for room, n := range online {
+		if room.Info().Online != n {
+			m.t.Fatalf("%s says %d online, members are %d", room.name, room.Info().Online, n)
+		}
+	}
+}
+
+// books checks that every batch a member had a claim to is accounted for:
+// delivered + skipped + unsent at leaving = sealed.
+func (m *model) books() {
+	m.t.Helper()
+	var claims, had uint64
+	count := func(v *viewer) {
+		for _, p := range v.expected {
+			claims += p.to - p.from
+		}
+	}
+	for i, s := range m.shards {
+		for _, v := range m.viewers[i] {
+			count(v)
+		}
+		had += s.count.FramesWritten + s.count.BatchesSkipped + s.count.BatchesUnsent
+	}
+	for _, v := range m.past {
+		count(v)
+	}
+	if claims != had {
+		m.t.Fatalf("members had a claim to %d batches, accounted for are %d", claims, had)
+	}
+}
+
+func runModel(t testing.TB, script []byte) {
+	ring := 1
+	if len(script) > 0 {
+		ring = 1 + int(script[0])%5
+	}
+	m := newModel(t, ring)
+	for len(script) >= 3 {
+		m.step(script[0], script[1], script[2])
+		script = script[3:]
+	}
+	m.settle()
+	m.books()
+}
+
+func FuzzModel(f *testing.F) {
+	for seed := range uint64(30) {
+		f.Add(randomScript(seed, 400))
+	}
+	f.Fuzz(func(t *testing.T, script []byte) {
+		if len(script) > 6000 {
+			t.Skip("longer scripts find nothing more")
+		}
+		runModel(t, script)
+	})
+}
+
+func randomScript(seed uint64, steps int) []byte {
+	r := rand.New(rand.NewPCG(seed, 7))
+	script := make([]byte, 3*steps)
+	for i := range script {
+		script[i] = byte(r.Uint32())
+	}
+	return script
+}
+
+func TestModelRandomSchedules(t *testing.T) {
+	n := uint64(2000)
+	if testing.Short() {
+		n = 200
+	}
+	for seed := range n {
+		runModel(t, randomScript(1000+seed, 150))
+	}
+}
