@@ -180,16 +180,17 @@ func (r *Room) pendingLocked() bool {
 }
 
 // adaptTickLocked stretches the tick when a pass took longer than it, so that
-// overload merges more instead of queueing, and shrinks it back when passes are
-// quick again. Between three quarters and one tick it holds still.
+// overload merges more instead of queueing, and shrinks it as soon as there is
+// air: where frames are large a pass takes as long as its tick has bytes, and a
+// tick that waited for much air would never find back.
 func (r *Room) adaptTickLocked() {
 	base, most := int64(r.hub.cfg.Tick), int64(r.hub.cfg.MaxTick)
 	tick, pass := r.tick.Load(), r.passMax.Swap(0)
 	switch {
 	case pass > tick:
 		tick = min(most, pass+pass/8)
-	case tick > base && pass < tick*3/4:
-		tick = max(base, tick-tick/8)
+	case pass < tick-tick/32:
+		tick = max(base, tick-tick/16)
 	}
 	r.tick.Store(tick)
 }

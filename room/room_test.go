@@ -159,11 +159,15 @@ func TestTickAdapts(t *testing.T) {
 	if got := seal(); got != time.Second {
 		t.Fatalf("tick %v, the most is 1 s", got)
 	}
-	e.Room.passTook(900 * ms)
+	e.Room.passTook(980 * ms)
 	if got := seal(); got != time.Second {
-		t.Fatalf("tick %v: a pass of nine tenths must hold it", got)
+		t.Fatalf("tick %v: a pass that just fits must hold it", got)
 	}
-	for range 40 {
+	e.Room.passTook(900 * ms)
+	if got := seal(); got >= time.Second {
+		t.Fatalf("tick %v: a pass of nine tenths leaves air to shrink", got)
+	}
+	for range 60 {
 		seal()
 	}
 	if got := e.Room.Tick(); got != 100*time.Millisecond {
