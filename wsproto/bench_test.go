@@ -22,8 +22,8 @@ func BenchmarkUpgrade(b *testing.B) {
 	}
 }
 
-// BenchmarkDecode unmasks the same bytes over and over: every second round puts
-// them back as they were sent, so one round is one frame in all cases.
+// BenchmarkDecode unmasks the same bytes over and over: the mask applied twice
+// gives them back, and Decode does not mind what a payload says.
 func BenchmarkDecode(b *testing.B) {
 	for _, c := range frameCases {
 		if c.err != nil {

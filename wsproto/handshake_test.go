@@ -491,6 +491,12 @@ var upgradeCases = []upgradeCase{
 		err:  ErrConnection,
 	},
 	{
+		// Legal HTTP, but the library wants the token in every such field.
+		name: "connection in two fields",
+		head: request(sampleLine, with("Connection: keep-alive", "+Connection: Upgrade")...),
+		err:  ErrConnection,
+	},
+	{
 		name: "connection with upgrade inside a word",
 		head: request(sampleLine, with("Connection: keep-alive, upgraded")...),
 		err:  ErrConnection,

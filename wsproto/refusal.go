@@ -40,7 +40,8 @@ var (
 	ErrMethod        = &Refusal{Status: 405, Name: "method", Message: "A WebSocket upgrade is a GET.", Header: []string{"Allow: GET"}}
 	ErrRequestTarget = &Refusal{Status: 400, Name: "request_target", Message: "The request target must be a path."}
 
-	// The WebSocket fields, RFC 6455 section 4.2.1.
+	// The WebSocket fields, RFC 6455 section 4.2.1. Upgrade and Connection must
+	// each be one field: the library judges every one of them by itself.
 	ErrUpgrade    = &Refusal{Status: 400, Name: "upgrade", Message: "The Upgrade header must be \"websocket\"."}
 	ErrConnection = &Refusal{Status: 400, Name: "connection", Message: "The Connection header must list \"Upgrade\"."}
 	ErrKey        = &Refusal{Status: 400, Name: "key", Message: "Sec-WebSocket-Key must be 16 bytes in base64."}
