@@ -1,0 +1,76 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"time"
+)
+
+// The end-to-end tests (e2e_*_test.go) run the real binary on real sockets:
+//
+//	TestMain ── go build ──► binary (with -race and -tags verify if the tests have them)
+//	startServer(t, flags) ── port 0, log line "ready" ──► instance (e2e_instance_test.go)
+//	instance.join(room) ──► viewer: our own client side of RFC 6455 (e2e_viewer_test.go)
+//
+// No test measures time; patience only guards against hanging for ever.
+
+// patience is how long a test waits for something that must come.
+const patience = 60 * time.Second
+
+// underTest is the path of the danmakud that TestMain built.
+var underTest string
+
+func TestMain(m *testing.M) {
+	os.Exit(testMain(m))
+}
+
+func testMain(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "danmakud-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	underTest = filepath.Join(dir, "danmakud")
+	args := append([]string{"build", "-o", underTest}, buildFlags...)
+	build := exec.Command("go", append(args, ".")...)
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+		return 1
+	}
+	goroutines, files := runtime.NumGoroutine(), openFiles()
+	status := m.Run()
+	if status == 0 && leaked(goroutines, files) {
+		return 1
+	}
+	return status
+}
+
+// leaked reports, after some time to settle, whether the tests left goroutines
+// or open files behind.
+func leaked(goroutines, files int) bool {
+	deadline := time.Now().Add(10 * time.Second)
+	for runtime.NumGoroutine() > goroutines || openFiles() > files {
+		if time.Now().After(deadline) {
+			buf := make([]byte, 1<<20)
+			fmt.Fprintf(os.Stderr, "leak: %d goroutines (%d before), %d files (%d before)\n%s\n",
+				runtime.NumGoroutine(), goroutines, openFiles(), files, buf[:runtime.Stack(buf, true)])
+			return true
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return false
+}
+
+// openFiles counts the open files of this process, where the system tells.
+func openFiles() int {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return 0
+	}
+	return len(entries)
+}
