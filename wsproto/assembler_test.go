@@ -201,6 +201,14 @@ func TestAssemblerFragmentCount(t *testing.T) {
 			t.Errorf("limit %d: %v after %d empty fragments, want %d", limit, err, fragments, FragmentsMax(limit))
 		}
 	}
+	// Each message has its own count.
+	var a Assembler
+	for i := range 2 * FragmentsMax(0) {
+		a.Push(Frame{Op: OpText}, 0)
+		if _, _, done, err := a.Push(Frame{Op: OpContinuation, Fin: true}, 0); !done || err != nil {
+			t.Fatalf("message %d: done %v, error %v", i, done, err)
+		}
+	}
 	// The Autobahn suite's longest: 4 MiB in fragments of 64 bytes.
 	if FragmentsMax(4<<20) < 4<<20/64 {
 		t.Errorf("%d fragments for 4 MiB", FragmentsMax(4<<20))
