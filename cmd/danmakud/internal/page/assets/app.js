@@ -165,8 +165,9 @@ function bump(element) {
 // Rooms and the address.
 
 function roomOfAddress() {
-  const asked = new URLSearchParams(location.search).get('room') ?? unescaped(location.hash.slice(1));
-  return roomPattern.test(asked) ? asked : 'lobby';
+  // The fragment first: it is what was typed last, onto an address of ours.
+  const asked = [unescaped(location.hash.slice(1)), new URLSearchParams(location.search).get('room') ?? ''];
+  return asked.find((room) => roomPattern.test(room)) ?? 'lobby';
 }
 
 function unescaped(text) {

@@ -127,7 +127,7 @@ export class Composer {
     send.disabled = !can;
     like.disabled = !this.#live;
     for (const button of quick) button.disabled = !can;
-    const label = left > 0 ? (left < 10_000 ? `${(left / 1000).toFixed(1)} s` : `${Math.ceil(left / 1000)} s`) : 'Send';
+    const label = left > 0 ? (left < 10_000 ? `${(Math.ceil(left / 100) / 10).toFixed(1)} s` : `${Math.ceil(left / 1000)} s`) : 'Send';
     if (send.firstElementChild.textContent !== label) send.firstElementChild.textContent = label;
     send.classList.toggle('waiting', left > 0);
   }

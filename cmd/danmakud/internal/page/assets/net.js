@@ -72,8 +72,8 @@ export class Connection {
 
   /** Moves to another room: over the same connection while there is one. */
   switch(room) {
-    if (room === this.#room && !this.#switching) return;
-    if (this.send({ type: 'switch', room })) {
+    if (room === (this.#switching || this.#room)) return;
+    if (this.send({ type: 'switch', room, ref: 'switch' })) {
       this.#switching = room;
       clearTimeout(this.#switchTimer);
       this.#switchTimer = setTimeout(() => this.#reopen(room), switchWithin);
@@ -165,7 +165,7 @@ export class Connection {
         this.#pinged = 0;
         return;
       case 'error':
-        if (message.ref === 'switch' || (this.#switching && !message.ref)) this.#refused();
+        if (message.ref === 'switch') this.#refused();
         this.#handlers.error(message);
         return;
       case 'ack':
