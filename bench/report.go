@@ -191,7 +191,7 @@ func headlineTiles(c *RunCard) []reportTile {
 	p := &c.Phases[i]
 	tiles := []reportTile{{"Viewers", grouped(p.Viewers), plural(p.Rooms, "room") + ", " + grouped(p.Verified) + " read every byte"}}
 	if p.DurationS > 0 && p.Received.Deliveries > 0 {
-		tiles = append(tiles, reportTile{"Deliveries a second", count(float64(p.Received.Deliveries) / p.DurationS),
+		tiles = append(tiles, reportTile{"Deliveries/s", count(float64(p.Received.Deliveries) / p.DurationS),
 			count(float64(p.Received.Frames)/p.DurationS) + " frames a second"})
 	}
 	if l := p.Latency; l != nil {
