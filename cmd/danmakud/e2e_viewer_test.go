@@ -381,3 +381,20 @@ func (v *viewer) response() (*http.Response, string) {
 	}
 	return r, string(body)
 }
+
+// reset ends the connection with RST.
+func (v *viewer) reset() {
+	v.t.Helper()
+	if err := v.conn.(*net.TCPConn).SetLinger(0); err != nil {
+		v.t.Fatal(err)
+	}
+	v.conn.Close()
+}
+
+// closeWrite ends our direction alone.
+func (v *viewer) closeWrite() {
+	v.t.Helper()
+	if err := v.conn.(*net.TCPConn).CloseWrite(); err != nil {
+		v.t.Fatal(err)
+	}
+}
