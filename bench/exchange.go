@@ -1,0 +1,138 @@
+package main
+
+import (
+	"encoding/json"
+)
+
+// What the parent and its workers say to each other: one JSON object a line,
+// a request and then its answer.
+
+// request is one order to a worker.
+type request struct {
+	Op       string    `json:"op"`
+	Fleet    int       `json:"fleet"`
+	Plan     *plan     `json:"plan,omitempty"`
+	Until    int       `json:"until,omitempty"` // open: viewers below this number
+	Schedule *schedule `json:"schedule,omitempty"`
+	Window   *window   `json:"window,omitempty"`
+	On       bool      `json:"on,omitempty"`
+	NapUS    int64     `json:"nap_us,omitempty"`
+}
+
+// Orders.
+const (
+	orderPlan   = "plan"   // prepare a fleet
+	orderOpen   = "open"   // connect viewers up to a number; goes on behind the answer
+	orderSend   = "send"   // start the senders; goes on behind the answer
+	orderWindow = "window" // begin to collect latencies of comments intended within
+	orderStall  = "stall"  // the stalling viewers stop (on) or resume (off) reading
+	orderChurn  = "churn"  // start (on) or stop (off) joining; those in leave in their time
+	orderStatus = "status" // how all fleets are
+	orderNap    = "nap"    // let arrivals gather for a while between two looks
+	orderClose  = "close"  // end a fleet and hand over everything it saw
+)
+
+// answer is the reply to a request. Error is set instead of the rest.
+type answer struct {
+	Error  string        `json:"error,omitempty"`
+	Status *workerStatus `json:"status,omitempty"`
+	Result *fleetResult  `json:"result,omitempty"`
+}
+
+// window is a span of intended send times whose latencies are kept apart.
+type window struct {
+	Name string `json:"name"`
+	From int64  `json:"from"`
+	To   int64  `json:"to"`
+}
+
+// workerStatus is a worker at one moment.
+type workerStatus struct {
+	CPU    int64                `json:"cpu_ns"` // used by the worker since it began
+	RSS    int64                `json:"rss"`
+	Fleets map[int]*fleetStatus `json:"fleets"`
+}
+
+// fleetStatus is one worker's share of a fleet at one moment. All numbers
+// count from the start of the fleet.
+type fleetStatus struct {
+	Wanted     int   `json:"wanted"` // viewers to be opened so far
+	Connecting int   `json:"connecting"`
+	Joined     int   `json:"joined"`
+	Gone       int   `json:"gone"` // joined once, closed by the server
+	Failed     int   `json:"failed"`
+	Joins      int64 `json:"joins"`
+	Leaves     int64 `json:"leaves"`
+
+	Sending bool  `json:"sending"`
+	Sent    int64 `json:"sent"`
+	Errors  int64 `json:"errors"` // answers of type error
+
+	Bytes            int64 `json:"bytes"`  // of frames, all viewers
+	Frames           int64 `json:"frames"` // batches at viewers that see frames
+	FrameBytes       int64 `json:"frame_bytes"`
+	VerifiedFrames   int64 `json:"verified_frames"`
+	VerifiedComments int64 `json:"verified_comments"`
+	VerifiedBytes    int64 `json:"verified_bytes"`
+	Distinct         int64 `json:"distinct"` // comments in distinct batches
+	SkippedBatches   int64 `json:"skipped_batches"`
+	Notices          int64 `json:"notices"`
+	Faults           int64 `json:"faults"`
+
+	Recent []byte `json:"recent,omitempty"` // latencies since the last status, encoded
+
+	recents [][]byte // parent only: Recent of all workers
+}
+
+// fleetResult is everything one worker saw of a fleet.
+type fleetResult struct {
+	Rooms   []roomResult      `json:"rooms,omitempty"`
+	Viewers []viewerResult    `json:"viewers,omitempty"`
+	Status  fleetStatus       `json:"status"`
+	Faults  faults            `json:"faults"`
+	Codes   map[string]int64  `json:"codes,omitempty"` // error answers by code
+	Delays  map[string][]byte `json:"delays"`          // encoded histograms by name
+}
+
+// roomResult is one room as one worker saw it.
+type roomResult struct {
+	Room    int           `json:"r"`
+	Sent    int64         `json:"s"`
+	Errors  int64         `json:"e"`
+	Batches []batchResult `json:"b,omitempty"`
+}
+
+// batchResult is one distinct batch.
+type batchResult struct {
+	Seq      uint64 `json:"q"`
+	Size     int    `json:"n"`
+	Sum      uint64 `json:"h"`
+	Comments int    `json:"c"`
+	Sampled  int64  `json:"s,omitempty"`
+}
+
+// viewerResult is one viewer of a steady fleet at the end.
+type viewerResult struct {
+	Viewer   int         `json:"v"`
+	Level    level       `json:"l"`
+	Welcome  uint64      `json:"w"`
+	Next     uint64      `json:"x"` // the batch it expects next; counted viewers do not know
+	Bytes    int64       `json:"b"` // of batches
+	Batches  int64       `json:"f"`
+	Comments int64       `json:"c"` // verified viewers only
+	Early    bool        `json:"e"` // joined before anything was sent
+	Gone     bool        `json:"g,omitempty"`
+	Skips    []skipRange `json:"k,omitempty"`
+}
+
+// skipRange is one notice of batches left out.
+type skipRange struct {
+	From     uint64 `json:"f"`
+	To       uint64 `json:"t"`
+	Comments int64  `json:"c"`
+}
+
+func encodeLine(v any) ([]byte, error) {
+	b, err := json.Marshal(v)
+	return append(b, '\n'), err
+}

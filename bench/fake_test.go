@@ -1,0 +1,270 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"crypto/sha1"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// fakeServer speaks the native protocol well enough to be judged, and makes
+// the mistakes it is told to make. It is written for clarity: a goroutine a
+// connection, every frame by hand.
+type fakeServer struct {
+	listener net.Listener
+	mistakes mistakes
+	all      sync.WaitGroup
+	stop     chan struct{}
+
+	mu    sync.Mutex
+	conns []*fakeConn // in the order of joining
+	rooms map[string]*fakeRoom
+}
+
+// mistakes are hooks into what the fake does. nil is to do it right.
+type mistakes struct {
+	// frames turns one whole frame for one connection into what is written.
+	frames func(c *fakeConn, seq uint64, frame []byte) [][]byte
+	// seal may change the comments of a batch, for everybody.
+	seal func(seq uint64, comments []fakeComment) []fakeComment
+	// welcome may change the welcome of a connection.
+	welcome func(number int, text string) string
+	// refuse answers a comment with an error instead of taking it.
+	refuse func(nth int) bool
+}
+
+type fakeRoom struct {
+	name    string
+	seq     uint64
+	pending []fakeComment
+	past    []fakeComment
+	taken   int
+}
+
+type fakeConn struct {
+	number int // order of joining
+	conn   net.Conn
+	room   *fakeRoom
+	held   []byte // a frame kept back by a mistake
+	state  any    // of a mistake
+
+	skipFrom     uint64
+	skipComments int
+}
+
+type fakeComment struct {
+	ID   string `json:"id"`
+	UID  string `json:"uid"`
+	Text string `json:"text"`
+	TS   int64  `json:"ts"`
+}
+
+const fakeTick = 15 * time.Millisecond
+
+func startFake(t *testing.T, m mistakes) *fakeServer {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &fakeServer{listener: l, mistakes: m, stop: make(chan struct{}), rooms: map[string]*fakeRoom{}}
+	s.all.Go(s.accept)
+	s.all.Go(s.tick)
+	t.Cleanup(s.end)
+	return s
+}
+
+func (s *fakeServer) end() {
+	close(s.stop)
+	s.listener.Close()
+	s.mu.Lock()
+	for _, c := range s.conns {
+		c.conn.Close()
+	}
+	s.mu.Unlock()
+	s.all.Wait()
+}
+
+func (s *fakeServer) accept() {
+	for {
+		conn, err := s.listener.Accept()
+		if err != nil {
+			return
+		}
+		s.all.Go(func() { s.serve(conn) })
+	}
+}
+
+func (s *fakeServer) tick() {
+	t := time.NewTicker(fakeTick)
+	defer t.Stop()
+	for {
+		select {
+		case <-s.stop:
+			return
+		case <-t.C:
+			s.mu.Lock()
+			for _, r := range s.rooms {
+				s.seal(r)
+			}
+			s.mu.Unlock()
+		}
+	}
+}
+
+// seal sends what is pending in a room. The caller holds mu.
+func (s *fakeServer) seal(r *fakeRoom) {
+	if len(r.pending) == 0 {
+		return
+	}
+	r.seq++
+	comments := r.pending
+	r.pending = nil
+	if s.mistakes.seal != nil {
+		comments = s.mistakes.seal(r.seq, comments)
+	}
+	r.past = append(r.past, comments...)
+	list, _ := json.Marshal(comments)
+	text := fmt.Sprintf(`{"type":"batch","room":%q,"seq":%d,"ts":%d,"comments":%s}`, r.name, r.seq, time.Now().UnixMilli(), list)
+	frame := serverFrame(opText, []byte(text))
+	for _, c := range s.conns {
+		if c.room != r {
+			continue
+		}
+		frames := [][]byte{frame}
+		if s.mistakes.frames != nil {
+			frames = s.mistakes.frames(c, r.seq, frame)
+		}
+		for _, f := range frames {
+			_, _ = c.conn.Write(f)
+		}
+	}
+}
+
+func (s *fakeServer) serve(conn net.Conn) {
+	defer conn.Close()
+	in := bufio.NewReader(conn)
+	req, err := http.ReadRequest(in)
+	if err != nil {
+		return
+	}
+	sum := sha1.Sum([]byte(req.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	head := "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " +
+		base64.StdEncoding.EncodeToString(sum[:]) + "\r\n\r\n"
+	c := s.join(conn, strings.TrimPrefix(req.URL.Path, "/ws/"), head)
+	for {
+		op, payload, err := readMasked(in)
+		if err != nil {
+			return
+		}
+		switch op {
+		case opText:
+			s.publish(c, payload)
+		case opClose:
+			s.leave(c)
+			_, _ = conn.Write(serverFrame(opClose, payload))
+			return
+		}
+	}
+}
+
+// join answers the handshake and puts the connection into its room, in one go.
+func (s *fakeServer) join(conn net.Conn, room, head string) *fakeConn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.rooms[room]
+	if r == nil {
+		r = &fakeRoom{name: room}
+		s.rooms[room] = r
+	}
+	s.seal(r) // so that nothing pending is older than the welcome
+	c := &fakeConn{number: len(s.conns), conn: conn, room: r}
+	s.conns = append(s.conns, c)
+	history, _ := json.Marshal(r.past[max(0, len(r.past)-5):])
+	if len(r.past) == 0 {
+		history = []byte("[]")
+	}
+	text := fmt.Sprintf(`{"type":"welcome","room":%q,"epoch":"e1","seq":%d,"tick_ms":15,"online":1,"uid":"u%d","history":%s}`, room, r.seq, c.number, history)
+	if s.mistakes.welcome != nil {
+		text = s.mistakes.welcome(c.number, text)
+	}
+	_, _ = conn.Write(append([]byte(head), serverFrame(opText, []byte(text))...))
+	return c
+}
+
+func (s *fakeServer) leave(c *fakeConn) {
+	s.mu.Lock()
+	c.room = nil
+	s.mu.Unlock()
+}
+
+func (s *fakeServer) publish(c *fakeConn, payload []byte) {
+	var m struct{ Text string }
+	if json.Unmarshal(payload, &m) != nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := c.room
+	r.taken++
+	if s.mistakes.refuse != nil && s.mistakes.refuse(r.taken) {
+		_, _ = c.conn.Write(serverFrame(opText, []byte(`{"type":"error","code":"rate_limited","message":"slower"}`)))
+		return
+	}
+	r.pending = append(r.pending, fakeComment{
+		ID: fmt.Sprint("c", r.taken), UID: fmt.Sprint("u", c.number), Text: m.Text, TS: time.Now().UnixMilli(),
+	})
+}
+
+// serverFrame builds one unmasked frame.
+func serverFrame(op byte, payload []byte) []byte {
+	f := []byte{0x80 | op}
+	switch n := len(payload); {
+	case n < 126:
+		f = append(f, byte(n))
+	case n <= 0xffff:
+		f = binary.BigEndian.AppendUint16(append(f, 126), uint16(n))
+	default:
+		f = binary.BigEndian.AppendUint64(append(f, 127), uint64(n))
+	}
+	return append(f, payload...)
+}
+
+// readMasked reads one frame of a viewer.
+func readMasked(in *bufio.Reader) (op byte, payload []byte, err error) {
+	var h [2]byte
+	if _, err = io.ReadFull(in, h[:]); err != nil {
+		return 0, nil, err
+	}
+	n := int(h[1] & 0x7f)
+	if n == 126 {
+		var ext [2]byte
+		if _, err = io.ReadFull(in, ext[:]); err != nil {
+			return 0, nil, err
+		}
+		n = int(binary.BigEndian.Uint16(ext[:]))
+	}
+	if h[1]&0x80 == 0 || n == 127 {
+		return 0, nil, fmt.Errorf("not masked, or too long for a test")
+	}
+	masked := make([]byte, 4+n)
+	if _, err = io.ReadFull(in, masked); err != nil {
+		return 0, nil, err
+	}
+	payload = masked[4:]
+	for i := range payload {
+		payload[i] ^= masked[i&3]
+	}
+	return h[0] & 0x0f, payload, nil
+}

@@ -1,0 +1,329 @@
+package main
+
+import (
+	"slices"
+	"syscall"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// fleet is one worker's share of a plan. Owned by the loop goroutine.
+type fleet struct {
+	// Fixed after construction.
+	loop      *loop
+	plan      plan
+	to        *syscall.SockaddrInet4
+	handshake *handshake
+	rooms     []*roomLog
+	senders   []*sender // grows while viewers join; fixed once sending begins
+
+	// Opening and churning.
+	members  []*viewer // steady: all that were opened; churning: those that are here
+	next     int       // number of the next viewer to open
+	until    int       // open viewers below this number
+	nextOpen float64   // microseconds, when a rate is asked for
+	churning bool
+	looked   int64 // when churning viewers were last asked to leave
+	spoken   bool  // comments have been sent
+	now      int64 // of the turn
+	serial   int32 // generation of the next viewer
+
+	// What came.
+	status        fleetStatus
+	faults        faults
+	codes         map[string]int64
+	roomErrors    []int64
+	claims        map[*roomLog][]historyClaim
+	windows       []*latencyWindow
+	recent        *hdrhistogram.Histogram
+	connectDelays *hdrhistogram.Histogram
+	upgradeDelays *hdrhistogram.Histogram
+	joinDelays    *hdrhistogram.Histogram
+	late          *hdrhistogram.Histogram // of the load itself
+}
+
+// latencyWindow collects the latencies of one window.
+type latencyWindow struct {
+	window
+	delays *hdrhistogram.Histogram
+}
+
+// newFleet prepares a fleet. Rooms that another fleet of the worker uses too
+// are shared with it.
+func newFleet(l *loop, p plan) (*fleet, error) {
+	to, err := resolve(p.Addr)
+	if err != nil {
+		return nil, err
+	}
+	f := &fleet{
+		loop: l, plan: p, to: to, handshake: newHandshake(&p),
+		next:          p.Worker,
+		codes:         map[string]int64{},
+		roomErrors:    make([]int64, p.Rooms),
+		claims:        map[*roomLog][]historyClaim{},
+		recent:        newRoughDelays(),
+		connectDelays: newDelays(),
+		upgradeDelays: newDelays(),
+		joinDelays:    newDelays(),
+		late:          newDelays(),
+	}
+	for i := range p.Rooms {
+		name := p.room(i)
+		r := l.rooms[name]
+		if r == nil {
+			r = &roomLog{index: i, name: name, salt: saltOf(name), batches: map[uint64]*batchRecord{}, strays: l.rooms}
+			l.rooms[name] = r
+		}
+		f.rooms = append(f.rooms, r)
+	}
+	return f, nil
+}
+
+// busy says whether the fleet has something to do without being asked.
+func (f *fleet) busy() bool {
+	return f.next < f.until || f.churning || f.plan.ChurnRate > 0 && len(f.members) > 0
+}
+
+// step opens and ends connections as planned. Once a turn.
+func (f *fleet) step(now int64) {
+	f.now = now
+	if f.churning {
+		f.churn(now)
+	}
+	for f.next < f.until && f.status.Connecting < f.plan.InFlight && f.mayOpen(now) {
+		f.open(now)
+	}
+	if f.plan.ChurnRate > 0 && now-f.looked >= 2000 {
+		f.looked = now
+		f.sendAway(now)
+	}
+}
+
+// mayOpen keeps the connect rate.
+func (f *fleet) mayOpen(now int64) bool {
+	if f.plan.ConnectRate <= 0 || f.churning {
+		return true
+	}
+	if f.nextOpen == 0 {
+		f.nextOpen = float64(now)
+	}
+	if f.nextOpen > float64(now) {
+		return false
+	}
+	f.nextOpen += 1e6 * float64(f.plan.Workers) / f.plan.ConnectRate
+	return true
+}
+
+// churn raises the number of viewers to open with time.
+func (f *fleet) churn(now int64) {
+	if f.nextOpen == 0 {
+		f.nextOpen = float64(now)
+	}
+	for f.nextOpen <= float64(now) {
+		f.until += f.plan.Workers
+		f.nextOpen += 1e6 * float64(f.plan.Workers) / f.plan.ChurnRate
+	}
+}
+
+// open begins the next connection.
+func (f *fleet) open(now int64) {
+	p := &f.plan
+	number := f.next
+	f.next += p.Workers
+	f.status.Wanted++
+	f.serial++
+	v := &viewer{
+		fleet: f, room: f.rooms[p.roomOf(number)], number: number, generation: f.serial,
+		level: p.levelOf(number % max(p.Viewers, 1)), mute: p.stalls(number), began: now,
+	}
+	fd, done, err := startConnect(f.to, number%p.Sources, p.Sources > 1)
+	if err != nil {
+		f.status.Failed++
+		f.faults.add(faultConnect, 1, "viewer %d: %v", number, err)
+		return
+	}
+	v.fd = fd
+	f.status.Connecting++
+	f.members = append(f.members, v)
+	if err := f.loop.adopt(v, syscall.EPOLLOUT); err != nil {
+		v.end(err)
+		return
+	}
+	if done {
+		v.connected(nil, nowMicros())
+	}
+}
+
+// sendAway ends churning viewers whose time is up, in three manners.
+func (f *fleet) sendAway(now int64) {
+	for _, v := range slices.Clone(f.members) {
+		if v.leaveAt == 0 || now < v.leaveAt {
+			continue
+		}
+		if v.state == leaving {
+			v.end(errCloseTimeout)
+			continue
+		}
+		switch v.number / f.plan.Workers % 3 {
+		case 0: // by the book
+			v.state = leaving
+			v.leaveAt = now + closeMicros
+			v.write(opClose, []byte{1000 >> 8, 1000 & 0xff})
+		case 1: // the browser's tab is closed
+			v.depart()
+			syscall.Close(v.fd)
+		case 2: // the phone is gone
+			v.depart()
+			abort(v.fd)
+		}
+	}
+}
+
+const closeMicros = 10e6 // the server has this long to answer a close frame
+
+// depart takes a viewer out that leaves without a word.
+func (v *viewer) depart() {
+	f := v.fleet
+	v.state = over
+	f.status.Joined--
+	f.status.Leaves++
+	f.loop.release(v)
+	f.remove(v)
+}
+
+// remove takes a churning viewer off the list and settles what it missed.
+func (f *fleet) remove(v *viewer) {
+	f.settle(v)
+	f.members = slices.DeleteFunc(f.members, func(m *viewer) bool { return m == v })
+}
+
+// settle counts what never came though later ones did.
+func (f *fleet) settle(v *viewer) {
+	f.faults.add(faultLost, v.seq.lost(), "viewer %d room %s: %d batches missing between others", v.number, v.room.name, v.seq.lost())
+	for sender, s := range v.echoes {
+		f.faults.add(faultLost, s.lost(), "viewer %d: %d comments of sender %d missing between others", v.number, s.lost(), sender)
+	}
+}
+
+// forget closes the socket of a viewer that has ended. A sender's stays open
+// until the fleet is closed, since the pacer may be writing to that number.
+func (f *fleet) forget(v *viewer) {
+	v.carry = nil
+	if v.out != nil {
+		v.out.stop()
+		_ = syscall.Shutdown(v.fd, syscall.SHUT_RDWR)
+		return
+	}
+	abort(v.fd)
+	if f.plan.ChurnRate > 0 {
+		f.remove(v)
+	}
+}
+
+// stall stops or resumes the reading of the viewers meant for that.
+func (f *fleet) stall(on bool) error {
+	for _, v := range f.members {
+		if v.state != joined || !f.plan.stalls(v.number) || v.stalled == on {
+			continue
+		}
+		v.stalled = on
+		interest := uint32(syscall.EPOLLIN)
+		if on {
+			interest = 0
+		}
+		if err := f.loop.watch(v, syscall.EPOLL_CTL_MOD, interest); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// latency records the delay of one comment at one viewer.
+func (f *fleet) latency(intended, now int64) {
+	delay := now - intended
+	record(f.recent, delay)
+	for i := len(f.windows) - 1; i >= 0; i-- {
+		if w := f.windows[i]; intended >= w.From && intended < w.To {
+			record(w.delays, delay)
+			return
+		}
+	}
+}
+
+// report is the fleet's status; it empties the recent latencies.
+func (f *fleet) report() *fleetStatus {
+	s := f.status
+	s.Faults = f.faults.total()
+	s.Sent = f.sent()
+	s.Recent, _ = encodeDelays(f.recent) // an empty field only leaves a gap in the live line
+	f.recent.Reset()
+	return &s
+}
+
+func (f *fleet) sent() int64 {
+	var n int64
+	for _, s := range f.senders {
+		n += s.sent.Load()
+	}
+	return n
+}
+
+// close ends the fleet and returns all that it saw. The pacer must have ended.
+func (f *fleet) close() *fleetResult {
+	for _, v := range f.members {
+		if v.state != over {
+			f.loop.release(v)
+			abort(v.fd)
+		} else if v.out != nil {
+			syscall.Close(v.fd)
+		}
+	}
+	r := &fleetResult{Codes: f.codes, Delays: map[string][]byte{}}
+	f.fillViewers(r)
+	if f.plan.ChurnRate == 0 {
+		f.fillRooms(r)
+	}
+	for _, l := range f.rooms {
+		l.checkHistory(f.claims[l], &f.faults)
+	}
+	r.Delays["connect"], _ = encodeDelays(f.connectDelays)
+	r.Delays["upgrade"], _ = encodeDelays(f.upgradeDelays)
+	r.Delays["join"], _ = encodeDelays(f.joinDelays)
+	r.Delays["late"], _ = encodeDelays(f.late)
+	for _, w := range f.windows {
+		r.Delays[w.Name], _ = encodeDelays(w.delays)
+	}
+	r.Faults = f.faults
+	r.Status = *f.report()
+	f.members = nil
+	return r
+}
+
+func (f *fleet) fillViewers(r *fleetResult) {
+	for _, v := range f.members {
+		f.settle(v)
+		if f.plan.ChurnRate > 0 || v.state < joined || v.state == over && v.heard == 0 {
+			continue
+		}
+		r.Viewers = append(r.Viewers, viewerResult{
+			Viewer: v.number, Level: v.level, Welcome: v.welcome, Next: v.seq.next, Bytes: v.bytes,
+			Batches: v.batches, Comments: v.comments, Early: v.early, Gone: v.state == over, Skips: v.skips,
+		})
+	}
+}
+
+func (f *fleet) fillRooms(r *fleetResult) {
+	sent := make([]int64, len(f.rooms))
+	for _, s := range f.senders {
+		sent[s.room] += s.sent.Load()
+	}
+	for i, l := range f.rooms {
+		l.order(&f.faults)
+		room := roomResult{Room: i, Sent: sent[i], Errors: f.roomErrors[i]}
+		for _, b := range l.sorted() {
+			room.Batches = append(room.Batches, batchResult{Seq: b.seq, Size: b.size, Sum: b.sum, Comments: b.comments, Sampled: b.sampled})
+		}
+		r.Rooms = append(r.Rooms, room)
+		delete(f.loop.rooms, l.name)
+	}
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha1"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// handshake holds what is the same for all viewers of a fleet: one key serves
+// them all, so that the load does not hash for every connection.
+type handshake struct {
+	key, accept string
+	host        string
+	history     int
+	strict      bool // the floor answers with a canned accept value
+}
+
+func newHandshake(p *plan) *handshake {
+	var raw [16]byte
+	put48(raw[:], p.Seed)
+	raw[15] = byte(p.Fleet)
+	h := &handshake{host: p.Addr, history: p.History, strict: p.Speaks == speaksDanmaku}
+	h.key = base64.StdEncoding.EncodeToString(raw[:])
+	sum := sha1.Sum([]byte(h.key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	h.accept = base64.StdEncoding.EncodeToString(sum[:])
+	return h
+}
+
+// request is the upgrade request for a room.
+func (h *handshake) request(room string) []byte {
+	query := ""
+	if h.history >= 0 {
+		query = fmt.Sprintf("?history=%d", h.history)
+	}
+	return fmt.Appendf(nil, "GET /ws/%s%s HTTP/1.1\r\nHost: %s\r\nUser-Agent: danmakud-bench\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n\r\n", room, query, h.host, h.key)
+}
+
+const headLimit = 8 << 10
+
+var (
+	blankLine    = []byte("\r\n\r\n")
+	errLongHead  = errors.New("response head longer than 8 KiB")
+	errNoUpgrade = errors.New("the response is no upgrade to websocket")
+
+	errCloseTimeout = errors.New("no answer to the close frame in time")
+)
+
+// response checks the head of the server's answer. n is its length; 0 means
+// that bytes are missing.
+func (h *handshake) response(p []byte) (n int, err error) {
+	at := bytes.Index(p[:min(len(p), headLimit)], blankLine)
+	if at < 0 {
+		if len(p) >= headLimit {
+			return 0, errLongHead
+		}
+		return 0, nil
+	}
+	status, rest, _ := strings.Cut(string(p[:at]), "\r\n")
+	if !strings.HasPrefix(status, "HTTP/1.1 101") {
+		return 0, fmt.Errorf("refused: %s", status)
+	}
+	var upgrade, connection bool
+	accept := ""
+	for line := range strings.SplitSeq(rest, "\r\n") {
+		name, value, _ := strings.Cut(line, ":")
+		value = strings.TrimSpace(value)
+		switch strings.ToLower(name) {
+		case "upgrade":
+			upgrade = strings.EqualFold(value, "websocket")
+		case "connection":
+			connection = strings.Contains(strings.ToLower(value), "upgrade")
+		case "sec-websocket-accept":
+			accept = value
+		}
+	}
+	if !upgrade || !connection {
+		return 0, errNoUpgrade
+	}
+	if h.strict && accept != h.accept {
+		return 0, fmt.Errorf("Sec-WebSocket-Accept is %q instead of %q", accept, h.accept)
+	}
+	return at + len(blankLine), nil
+}

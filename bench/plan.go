@@ -1,0 +1,116 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// How a viewer reads what it gets. Each level sees more than the one before.
+type level uint8
+
+const (
+	counted  level = iota // bytes only: one recv with MSG_TRUNC, nothing copied
+	framed                // frame headers and batch sequences; payloads dropped in the kernel
+	verified              // every byte
+)
+
+// What the other side speaks.
+const (
+	speaksDanmaku = "danmaku" // the native protocol
+	speaksRelay   = "relay"   // the floor's relay: comments come back as they were sent
+	speaksPush    = "push"    // the floor's push: frames without meaning
+)
+
+// plan describes a fleet: a set of viewers made alike. Every worker gets the
+// same plan and takes its share of the viewers by their numbers, so that who
+// is where, who sends and who verifies follows from the plan alone.
+type plan struct {
+	Fleet    int    `json:"fleet"` // number of the fleet in this run
+	Addr     string `json:"addr"`
+	Speaks   string `json:"speaks"`
+	RoomName string `json:"room_name"` // the rooms are RoomName-0, RoomName-1, ...
+	Rooms    int    `json:"rooms"`
+	Viewers  int    `json:"viewers"`
+	Senders  int    `json:"senders"`  // the first of the viewers
+	Verified int    `json:"verified"` // spread evenly over the order of joining
+	Stallers int    `json:"stallers"` // the last of the viewers; all verified
+	Drain    level  `json:"drain"`    // level of all others
+	History  int    `json:"history"`  // comments asked for on joining; -1: as the server likes
+	Sources  int    `json:"sources"`  // addresses to connect from: 127.0.0.1 and up
+
+	InFlight    int     `json:"in_flight"`    // handshakes under way at once, per worker
+	ConnectRate float64 `json:"connect_rate"` // over all workers; 0 = as fast as it goes
+
+	ChurnRate float64       `json:"churn_rate"` // joins a second over all workers; 0 = a steady fleet
+	Stay      time.Duration `json:"stay"`       // mean time a churning viewer stays
+
+	Seed    uint64 `json:"seed"`
+	Worker  int    `json:"worker"` // of this worker, filled in when sent to it
+	Workers int    `json:"workers"`
+}
+
+// roomOf is the room of a viewer.
+func (p *plan) roomOf(viewer int) int { return viewer % p.Rooms }
+
+func (p *plan) room(i int) string { return p.RoomName + "-" + strconv.Itoa(i) }
+
+// sends says whether a viewer is a sender too.
+func (p *plan) sends(viewer int) bool { return viewer < p.Senders }
+
+// stalls says whether a viewer is one of those that can be told to stop reading.
+func (p *plan) stalls(viewer int) bool { return viewer >= p.Viewers-p.Stallers }
+
+// levelOf decides how a viewer reads. At least one viewer of every room is
+// verified: without it nothing could be said about the others.
+func (p *plan) levelOf(viewer int) level {
+	switch {
+	case p.Speaks == speaksPush:
+		return p.Drain
+	case p.ChurnRate > 0, p.stalls(viewer), viewer < p.Rooms:
+		return verified
+	case (viewer+1)*p.Verified/p.Viewers > viewer*p.Verified/p.Viewers:
+		return verified
+	case p.sends(viewer):
+		return max(p.Drain, framed) // it must see the server's errors
+	}
+	return p.Drain
+}
+
+// verifiedCount is how many viewers come out as verified.
+func (p *plan) verifiedCount() int {
+	n := 0
+	for i := range p.Viewers {
+		if p.levelOf(i) == verified {
+			n++
+		}
+	}
+	return n
+}
+
+// validate reports a plan that cannot be carried out.
+func (p *plan) validate() error {
+	switch {
+	case p.Rooms < 1 || p.Rooms > p.Viewers && p.ChurnRate == 0:
+		return fmt.Errorf("%d rooms for %d viewers: each room needs a viewer", p.Rooms, p.Viewers)
+	case p.Senders > p.Viewers-p.Stallers:
+		return fmt.Errorf("%d senders and %d stalling viewers among %d viewers", p.Senders, p.Stallers, p.Viewers)
+	case p.Senders >= 1<<24:
+		return fmt.Errorf("%d senders: a stamp holds 24 bits", p.Senders)
+	case p.Sources < 1 || p.Sources > 250:
+		return fmt.Errorf("%d sources: 1 to 250 addresses are possible", p.Sources)
+	}
+	return nil
+}
+
+// schedule says what a fleet's senders say, and when. Times are nowMicros.
+type schedule struct {
+	Start        int64   `json:"start"`
+	Stop         int64   `json:"stop"`
+	Rate         float64 `json:"rate"`          // comments a second over all senders of all workers
+	Random       bool    `json:"random"`        // each sender at a random phase of its period, not evenly spread
+	MessageBytes int     `json:"message_bytes"` // size of the JSON of each comment; 0 = lengths as people write
+}
+
+// period is the time between two comments of one sender, in microseconds.
+func (s *schedule) period(senders int) float64 { return 1e6 * float64(senders) / s.Rate }
