@@ -39,12 +39,17 @@ function fly({ seed, width, rows, ms, mean, modes, resize = 0, shared = false })
   lanes.reset(width, rows, shared);
   const flights = [];
   let w = width;
+  let n = rows;
   let refused = 0;
   for (let now = 0; now < ms; now += random() * mean * 2) {
     if (resize && random() < resize) {
-      w = Math.round(width * (0.6 + random()));
-      lanes.resize(w);
-      for (const f of flights) if (f.mode !== 'scroll') f.gone = Math.min(f.gone, now);
+      const before = w;
+      if (random() < 0.5) w = Math.round(width * (0.6 + random()));
+      n = Math.max(1, rows - Math.floor(random() * 12));
+      lanes.resize(w, n);
+      for (const f of flights) {
+        if (f.row + f.span > n || (w !== before && f.mode !== 'scroll')) f.gone = Math.min(f.gone, now);
+      }
     }
     const mode = modes[Math.floor(random() * modes.length)];
     const comment = {
@@ -94,7 +99,7 @@ for (const rows of [1, 3, 4, 5, 9, 10, 14, 20]) {
   });
 }
 
-test('a stage that changes its width keeps them apart', () => {
+test('a stage that changes its size keeps them apart', () => {
   for (let seed = 1; seed <= 10; seed++) {
     const { flights } = fly({ seed, width: 900, rows: 14, ms: 60_000, mean: 40, modes: all, resize: 0.01 });
     assert.ok(assertApart(flights, 14) > 100);

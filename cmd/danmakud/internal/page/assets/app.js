@@ -78,16 +78,14 @@ function welcome(message) {
   if (!again) {
     stage.restart();
     log.clear();
-  }
-  // History a second time only fills what is missing; a new epoch is a server
-  // that began anew, so there is nothing to fill.
-  if (Array.isArray(message.history)) log.history(message.history, uid);
-  if (again && epoch && epoch !== message.epoch) log.note('reconnected · 已重新连接');
+  } else if (epoch !== String(message.epoch ?? '')) log.forgetIds();
+  const past = Array.isArray(message.history) ? message.history : [];
+  log.history(past, uid, again ? 'reconnected · 已重新连接' : 'you are here · 以上是历史弹幕');
   epoch = String(message.epoch ?? '');
   shownRoom = connection.room;
   meters.welcome(message);
   showRoom();
-  $('hint').hidden = (message.history ?? []).length > 0;
+  $('hint').hidden = again || past.length > 0;
 }
 
 function batch(message) {

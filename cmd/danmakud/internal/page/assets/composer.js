@@ -17,7 +17,6 @@ export class Composer {
   #barTimer = 0;
   #likes = 0;
   #likeTimer = 0;
-  #composing = false;
 
   /**
    * @param {Record<string, any>} at the elements
@@ -35,10 +34,9 @@ export class Composer {
     });
     at.text.addEventListener('input', () => this.#count());
     // Enter that picks a word from an input method must not send half a text.
-    at.text.addEventListener('compositionstart', () => (this.#composing = true));
-    at.text.addEventListener('compositionend', () => (this.#composing = false));
+    // 229: a browser that ends the composition before it tells of the key.
     at.text.addEventListener('keydown', (event) => {
-      if (event.key === 'Enter' && (this.#composing || event.isComposing)) event.preventDefault();
+      if (event.key === 'Enter' && (event.isComposing || event.keyCode === 229)) event.preventDefault();
     });
     for (const button of at.quick) {
       button.addEventListener('click', () => this.comment(button.textContent));

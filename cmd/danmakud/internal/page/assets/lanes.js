@@ -38,6 +38,7 @@ const free = () => ({ kind: 'free', until: 0, u0: 0, v: 0, w: 0, at: 0, edge: 0 
 export class Lanes {
   #rows = [];
   #width = 0;
+  #shared = false;
   #bands = bandsOf(0);
   #wanted = { top: -Infinity, bottom: -Infinity };
   #random;
@@ -57,17 +58,22 @@ export class Lanes {
   reset(width, count, shared = false) {
     this.#width = width;
     this.#rows = Array.from({ length: count }, free);
+    this.#shared = shared;
     this.#bands = bandsOf(count, shared);
   }
 
   /**
-   * Only the width changed. Comments that scroll keep their flight. Those that
-   * entered at the other edge, or stand in the middle, must be taken away by
-   * the caller: their rows are free.
+   * The stage became wider, narrower, higher or lower; its rows are as high as
+   * before. Rows that are still there keep who flies in them, so nothing has to
+   * vanish. Two kinds the caller must take away: those in rows that are gone,
+   * and, when the width changed, all that do not scroll (they entered at the
+   * other edge, or stand in the middle); their rows are free at once.
    */
-  resize(width) {
+  resize(width, count) {
+    const keep = (row) => row && (width === this.#width || row.kind === 'scroll');
+    this.#rows = Array.from({ length: count }, (_, r) => (keep(this.#rows[r]) ? this.#rows[r] : free()));
     this.#width = width;
-    this.#rows = this.#rows.map((row) => (row.kind === 'scroll' ? row : free()));
+    this.#bands = bandsOf(count, this.#shared);
   }
 
   /** Rows that a comment of `span` rows really gets in the band of `mode`. */

@@ -37,13 +37,23 @@ export class Log {
     this.#seen();
   }
 
-  /** What was said before we came. Comments already listed are not repeated. */
-  history(comments, uid) {
+  /** The server began anew: its ids may be those of other comments now. */
+  forgetIds() {
+    this.#flush();
+    this.#rows.clear();
+  }
+
+  /**
+   * What was said before we came, closed by a line with the words of end.
+   * Comments already listed are not repeated.
+   */
+  history(comments, uid, end) {
     const rows = [];
     for (const comment of comments.slice(-rowsLimit / 2)) {
       if (!this.#rows.has(comment.id)) rows.push(this.#row(comment, uid, true));
     }
-    if (rows.length) this.#append([...rows, divider('you are here · 以上是历史弹幕')]);
+    if (rows.length || this.#list.childElementCount) rows.push(divider(end));
+    this.#append(rows);
   }
 
   add(comment, uid) {
@@ -127,7 +137,7 @@ export class Log {
     this.#list.append(...rows);
     while (this.#list.childElementCount > rowsLimit) {
       const first = this.#list.firstElementChild;
-      this.#rows.delete(first.dataset.id);
+      if (this.#rows.get(first.dataset.id) === first) this.#rows.delete(first.dataset.id);
       first.remove();
     }
     if (follow) {

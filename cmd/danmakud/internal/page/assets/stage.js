@@ -34,7 +34,7 @@ export class Stage {
   #layer;
   #lanes = new Lanes();
   #pen = document.createElement('canvas').getContext('2d');
-  #flights = new Map(); // element -> {id, kind, animation}
+  #flights = new Map(); // element -> {id, mode, end, animation}; end: first row below it
   #urgent = [];
   #waiting = [];
   #grid = { width: 0, rows: 0, height: 0, top: 0 };
@@ -180,7 +180,7 @@ export class Stage {
     });
     animation.startTime = place.at;
     animation.onfinish = () => this.#land(element);
-    this.#flights.set(element, { id: entry.id, kind: mode, animation });
+    this.#flights.set(element, { id: entry.id, mode, end: place.row + span, animation });
     this.#layer.append(element);
     this.shown++;
     return true;
@@ -263,13 +263,15 @@ export class Stage {
     const rows = Math.max(0, Math.floor((total - top - (narrow ? 30 : 40)) / height));
     const old = this.#grid;
     this.#grid = { width, rows, height, top };
-    if (force || rows !== old.rows || height !== old.height) {
+    if (force || height !== old.height) {
       this.clear();
       return;
     }
-    if (width === old.width) return;
-    this.#lanes.resize(width);
-    for (const [element, flight] of this.#flights) if (flight.kind !== 'scroll') this.#land(element);
+    if (width === old.width && rows === old.rows) return;
+    this.#lanes.resize(width, rows);
+    for (const [element, { mode, end }] of this.#flights) {
+      if (end > rows || (width !== old.width && mode !== 'scroll')) this.#land(element);
+    }
   }
 
   #heart(delay) {
