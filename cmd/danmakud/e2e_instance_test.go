@@ -17,9 +17,6 @@ import (
 	"time"
 )
 
-// buildFlags are those of the binary under test; build tags of the tests add to them.
-var buildFlags []string
-
 // instance is a running danmakud.
 type instance struct {
 	t       *testing.T
@@ -107,7 +104,7 @@ func launch(t *testing.T, environ []string, args ...string) *instance {
 		Transport: &http.Transport{DisableKeepAlives: true},
 	}}
 	s.stderr.changed = sync.NewCond(&s.stderr.mu)
-	s.cmd = exec.Command(underTest, args...)
+	s.cmd = exec.Command(underTest(t), args...)
 	s.cmd.Env = environ
 	pipe, err := s.cmd.StderrPipe()
 	if err != nil {

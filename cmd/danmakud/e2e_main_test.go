@@ -6,13 +6,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 )
 
 // The end-to-end tests (e2e_*_test.go) run the real binary on real sockets:
 //
-//	TestMain ── go build ──► binary (with -race and -tags verify if the tests have them)
+//	underTest ── go build, once ──► binary (with -race and -tags verify if the tests have them)
 //	startServer(t, flags) ── port 0, log line "ready" ──► instance (e2e_instance_test.go)
 //	instance.join(room) ──► viewer: our own client side of RFC 6455 (e2e_viewer_test.go)
 //
@@ -21,8 +22,31 @@ import (
 // patience is how long a test waits for something that must come.
 const patience = 60 * time.Second
 
-// underTest is the path of the danmakud that TestMain built.
-var underTest string
+// buildFlags are those of the binary under test; build tags of the tests add to them.
+var buildFlags []string
+
+// buildDir is where the binary under test is built.
+var buildDir string
+
+// underTest returns the path of the real binary, which is built when the first
+// test asks for it.
+func underTest(t *testing.T) string {
+	t.Helper()
+	path, err := buildOnce()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+var buildOnce = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(buildDir, "danmakud")
+	args := append([]string{"build", "-o", path}, buildFlags...)
+	if out, err := exec.Command("go", append(args, ".")...).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return path, nil
+})
 
 func TestMain(m *testing.M) {
 	os.Exit(testMain(m))
@@ -35,13 +59,7 @@ func testMain(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	underTest = filepath.Join(dir, "danmakud")
-	args := append([]string{"build", "-o", underTest}, buildFlags...)
-	build := exec.Command("go", append(args, ".")...)
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
-		return 1
-	}
+	buildDir = dir
 	goroutines, files := runtime.NumGoroutine(), openFiles()
 	status := m.Run()
 	if status == 0 && leaked(goroutines, files) {

@@ -98,7 +98,7 @@ func TestStartFailures(t *testing.T) {
 		{"--listen=" + taken.Addr().String(), "--control=off"},
 		{"--listen=127.0.0.1:0", "--control=" + taken.Addr().String()},
 	} {
-		out, err := exec.Command(underTest, args...).CombinedOutput()
+		out, err := exec.Command(underTest(t), args...).CombinedOutput()
 		if err == nil {
 			t.Errorf("%q: started on a port that is taken", args)
 		}
@@ -111,7 +111,7 @@ func TestStartFailures(t *testing.T) {
 			t.Errorf("%q: usage is printed:\n%s", args, out)
 		}
 	}
-	cmd := exec.Command(underTest, "--tick=1ms", "--ring=0")
+	cmd := exec.Command(underTest(t), "--tick=1ms", "--ring=0")
 	out, err := cmd.CombinedOutput()
 	if err == nil || cmd.ProcessState.ExitCode() != exitFailed || strings.Count(string(out), "\n") != 3 {
 		t.Errorf("bad settings: %v, output\n%s", err, out)
@@ -125,16 +125,16 @@ func lastLine(text string) string {
 
 func TestCommandsOfTheRealBinary(t *testing.T) {
 	t.Parallel()
-	out, err := exec.Command(underTest, "version", "--json").Output()
+	out, err := exec.Command(underTest(t), "version", "--json").Output()
 	var b build
 	if err != nil || json.Unmarshal(out, &b) != nil || b.Version == "" || b.Commit == "" || b.Go == "" {
 		t.Errorf("version: %v, %s", err, out)
 	}
-	out, err = exec.Command(underTest, "doctor", "--connections=1").Output()
+	out, err = exec.Command(underTest(t), "doctor", "--connections=1").Output()
 	if err != nil || !strings.Contains(string(out), "RLIMIT_NOFILE") {
 		t.Errorf("doctor: %v\n%s", err, out)
 	}
-	out, err = exec.Command(underTest, "completion", "bash").Output()
+	out, err = exec.Command(underTest(t), "completion", "bash").Output()
 	if err != nil || !strings.Contains(string(out), "danmakud") {
 		t.Errorf("completion: %v, %d bytes", err, len(out))
 	}

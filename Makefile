@@ -1,0 +1,78 @@
+# danmakud: what can be done here. Plain `make` lists it.
+# Needs Go and git. The race detector also needs a C compiler; without one the
+# tests run without it and say so.
+
+SHELL := /bin/sh
+GO ?= go
+FUZZTIME ?= 30s
+PACKAGES := ./...
+FOLDERS := cmd poller wsproto room bench
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
+COMMIT := $(shell git rev-parse HEAD 2>/dev/null)
+LDFLAGS := -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+
+HAVE_CC := $(shell command -v $$($(GO) env CC) >/dev/null 2>&1 && echo yes)
+RACE := $(if $(HAVE_CC),-race)
+NO_RACE := $(if $(HAVE_CC),,no C compiler: the tests run without the race detector)
+
+.PHONY: help build run test lint vet unit verify fuzz bench browser compat clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build danmakud and the load tool into bin/
+	@mkdir -p bin
+	$(GO) build -ldflags '$(LDFLAGS)' -o bin/danmakud ./cmd/danmakud
+	$(GO) build -o bin/bench ./bench
+
+run: ## build and run the server; then open http://localhost:8080/
+	@mkdir -p bin
+	$(GO) build -ldflags '$(LDFLAGS)' -o bin/danmakud ./cmd/danmakud
+	@echo 'danmakud on http://localhost:8080/ (Ctrl-C ends it)'
+	@exec bin/danmakud $(ARGS)
+
+test: lint unit verify ## all checks and tests: what CI runs
+
+lint: vet ## gofmt, vet for Linux, darwin and FreeBSD, import rule, shell scripts
+	@unformatted=$$(gofmt -l $(FOLDERS)); \
+	if [ -n "$$unformatted" ]; then echo "not formatted by gofmt:"; echo "$$unformatted"; exit 1; fi
+	$(GO) test -run 'TestImportRule|TestNames|TestNoLeftovers|TestFunctionsAreShort' ./cmd/danmakud
+	@if command -v shellcheck >/dev/null 2>&1; \
+	then shellcheck .ci/run .ci/compat/install && shellcheck -e SC3013 .ci/browser/run.sh; \
+	else echo 'skipped: shellcheck is not installed'; fi
+
+vet:
+	$(GO) vet $(PACKAGES)
+	GOOS=darwin $(GO) vet $(PACKAGES)
+	GOOS=freebsd $(GO) vet $(PACKAGES)
+	$(GO) vet -tags verify $(PACKAGES)
+
+unit:
+	@if [ -n '$(NO_RACE)' ]; then echo '$(NO_RACE)'; fi
+	$(GO) test $(RACE) -shuffle=on $(PACKAGES)
+
+verify: ## tests with the verify tag: loops check their invariants each turn
+	$(GO) test $(RACE) -shuffle=on -tags verify ./poller ./room ./cmd/danmakud/internal/server
+	$(GO) test $(RACE) -shuffle=on -tags verify -run 'TestB[0-9]|Drain|Slow|Vanish' ./cmd/danmakud
+
+fuzz: ## run every fuzzer for FUZZTIME (30s)
+	@set -e; for package in $$($(GO) list $(PACKAGES)); do \
+		for name in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+			echo "$$package $$name $(FUZZTIME)"; \
+			$(GO) test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) $$package; \
+		done; \
+	done
+
+bench: ## micro-benchmarks of the packages; the load tool is bin/bench (make build)
+	$(GO) test -run '^$$' -bench . -benchmem $(PACKAGES)
+
+browser: ## the demo page in headless Chromium against a real server
+	.ci/browser/run.sh
+
+compat: ## WebSocket clients of others against a real server, installed if need be
+	.ci/compat/install
+	$(GO) test -count=1 -v -run Compat ./cmd/danmakud
+
+clean: ## remove what was built
+	rm -rf bin out
