@@ -48,8 +48,8 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.AddCommand(
-		fanoutCommand(), quietCommand(),
-		reportCommand(), checkCommand(),
+		fanoutCommand(), quietCommand(), idleCommand(), churnCommand(), slowCommand(),
+		stormCommand(), hotroomCommand(), floorCommand(), reportCommand(), checkCommand(),
 		&cobra.Command{
 			Use: hiddenWorker, Hidden: true, Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error { return workerMain() },
