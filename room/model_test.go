@@ -118,6 +118,9 @@ func (m *model) join(shard int, slot uint32, room int) {
 		m.t.Fatalf("joined %s at %d, sealed are %d", roomName(room), e.Seq, want)
 	}
 	v.in, v.from = room, e.Seq
+	// Viewers are welcomed, which tells them to what later notices refer.
+	welcome := fmt.Appendf(nil, `{"type":"welcome","seq":%d}`, len(v.expected))
+	m.shards[shard].Reply(slot, wsproto.AppendFrame(nil, wsproto.OpText, welcome), m.now)
 }
 
 func (m *model) leave(shard int, slot uint32) {
@@ -283,7 +286,6 @@ type notice struct {
 func (m *model) audit(v *viewer, live bool) {
 	m.t.Helper()
 	next, pending := 0, v.expected // memberships come in order
-	var skipped []notice           // since the batch before
 	replies := 0
 	for rest := v.got; len(rest) > 0; {
 		payload, n := serverFrame(rest)
@@ -304,24 +306,19 @@ func (m *model) audit(v *viewer, live bool) {
 			if replies++; string(payload) != fmt.Sprintf(`{"type":"pong","ref":"%d"}`, replies) {
 				m.t.Fatalf("reply %d is %s", replies, payload)
 			}
+		case "welcome":
+			next = int(msg.Seq)
 		case "skipped":
-			skipped = append(skipped, msg)
+			m.auditSkip(&pending[next], msg)
 		case "batch":
 			b := m.frames[string(frame)]
 			if b == nil {
 				m.t.Fatalf("batch that was never sealed: %s", payload)
 			}
-			for next < len(pending) && (roomName(pending[next].room) != msg.Room || b.Seq > pending[next].to) {
-				next++
-			}
-			if next == len(pending) {
-				m.t.Fatalf("batch %s/%d outside of all memberships %v", msg.Room, b.Seq, v.expected)
-			}
-			for _, n := range skipped {
-				m.auditSkip(&pending[next], n)
-			}
-			skipped = nil
 			p := &pending[next]
+			if roomName(p.room) != msg.Room || b.Seq > p.to {
+				m.t.Fatalf("batch %s/%d in membership %+v", msg.Room, b.Seq, *p)
+			}
 			if b.Seq != p.at+1 {
 				m.t.Fatalf("batch %d of %s after %d without a notice", b.Seq, roomName(p.room), p.at)
 			}

@@ -35,6 +35,7 @@ type Room struct {
 	sampled  uint64 // comments refused since the last seal
 	queued   bool   // somebody has promised to call Seal, or has not posted the last batch yet
 	due      int64
+	quiet    bool  // nothing was said for a whole tick before what is pending
 	sealed   int64 // time of the last seal
 	everSeal bool
 	seq      uint64
@@ -115,9 +116,9 @@ func (r *Room) dirtyLocked(now int64) (sealNow bool) {
 		return false
 	}
 	r.queued = true
-	r.due = now
+	r.due, r.quiet = now, true
 	if next := r.sealed + r.tick.Load(); r.everSeal && next > now {
-		r.due = next
+		r.due, r.quiet = next, false
 	}
 	due := r.due
 	r.mu.Unlock()
@@ -182,13 +183,16 @@ func (r *Room) pendingLocked() bool {
 // adaptTickLocked stretches the tick when a pass took longer than it, so that
 // overload merges more instead of queueing, and shrinks it as soon as there is
 // air: where frames are large a pass takes as long as its tick has bytes, and a
-// tick that waited for much air would never find back.
+// tick that waited for much air would never find back. A room that was quiet for
+// a whole tick is at rest: whatever stretched it is over.
 func (r *Room) adaptTickLocked() {
 	base, most := int64(r.hub.cfg.Tick), int64(r.hub.cfg.MaxTick)
 	tick, pass := r.tick.Load(), r.passMax.Swap(0)
 	switch {
 	case pass > tick:
 		tick = min(most, pass+pass/8)
+	case r.quiet:
+		tick = base
 	case pass < tick-tick/32:
 		tick = max(base, tick-tick/16)
 	}

@@ -142,10 +142,12 @@ func TestWhenARoomIsDue(t *testing.T) {
 func TestTickAdapts(t *testing.T) {
 	h := NewHub(Config{Tick: 100 * time.Millisecond, MaxTick: time.Second})
 	e, _ := NewShard(h, 0, &sink{}).Join(0, "r", EncodingJSON, 0, 0)
+	now := int64(0)
 	seal := func() time.Duration {
-		e.Room.Like(1, 0)
-		e.Room.Seal(0, 0)
-		e.Room.Posted(0)
+		now += ms
+		e.Room.Like(1, now)
+		e.Room.Seal(now, 0)
+		e.Room.Posted(now)
 		return e.Room.Tick()
 	}
 	if got := seal(); got != 100*time.Millisecond {
@@ -172,6 +174,12 @@ func TestTickAdapts(t *testing.T) {
 	}
 	if got := e.Room.Tick(); got != 100*time.Millisecond {
 		t.Fatalf("tick %v long after the overload", got)
+	}
+	e.Room.passTook(800 * ms)
+	seal()
+	now += 2000 * ms
+	if got := seal(); got != 100*time.Millisecond {
+		t.Fatalf("tick %v after the room was quiet", got)
 	}
 }
 
