@@ -44,9 +44,10 @@ esac
 cd "$here"
 # npm writes down what it installed; when that is no older than the lock, the
 # packages are the locked ones.
-if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
+installed=node_modules/.package-lock.json
+if [ ! -e $installed ] || [ -n "$(find package-lock.json -newer $installed)" ]; then
 	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
-	touch node_modules/.package-lock.json
+	touch $installed
 fi
 node --test
 OUT=${OUT:-$root/out/browser} node check.mjs "$target"
