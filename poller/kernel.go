@@ -42,8 +42,8 @@ const (
 //
 //   - All methods but wake belong to the owning goroutine.
 //   - Events are level-triggered: what is not consumed is reported again.
-//   - No call blocks but wait. None retries EINTR: callers do, so that tests can
-//     send it. Socket calls expect a non-blocking fd.
+//   - No call blocks but wait. Sockets are non-blocking.
+//   - Callers retry EINTR of read, write and accept, so that tests can send it.
 //   - Errors are plain errnos, since nothing on these paths may allocate.
 type kernel interface {
 	// wait fills events and returns their number. Timeout 0 looks and returns
