@@ -36,13 +36,14 @@ type Loop struct {
 	now      int64     // monotonic nanoseconds
 	wall     int64     // unix milliseconds
 	sweepAt  int64     // when the next sweep is due, as now
+	yielded  int64     // when others were last let run, as now
 	log      limitedLog
 	verify   verifier
 
 	// Atomic; any goroutine.
 	inbox    inbox
-	asleep   atomic.Bool  // in a wait that a wake must end
-	stopping atomic.Bool  //
+	asleep   atomic.Bool // in a wait that a wake must end
+	stopping atomic.Bool
 	rousing  atomic.Int32 // goroutines between reading asleep and having woken
 	load     atomic.Int64 // connections, those in the inbox included
 	counters loopCounters
@@ -70,39 +71,47 @@ func newLoop(index int, k kernel, c *Config, shared *census) *Loop {
 // runLoop is the goroutine.
 func (l *Loop) runLoop() {
 	for !l.stopping.Load() {
-		if slept := l.turn(); !slept {
-			// The system calls of a turn do not tell the Go scheduler. Without
-			// this a busy loop would keep others, and the collector, waiting.
-			runtime.Gosched()
-		}
+		l.turn()
+		l.yield()
 	}
 	l.shut()
 }
 
-// turn is everything a loop does, once. It reports whether the wait could sleep.
-func (l *Loop) turn() (slept bool) {
+// yield gives others a chance to run on this processor, every few milliseconds.
+// The runtime's monitor takes a goroutine that was not scheduled anew for 10 ms for
+// one that hogs its processor, and polls every 20 µs from then on: for loops that
+// sleep often and shortly that was a quarter of all their work. More often than
+// needed is no good either: each yield wakes another thread, which may take the
+// loop over.
+func (l *Loop) yield() {
+	if l.now-l.yielded >= int64(yieldEvery) {
+		l.yielded = l.now
+		runtime.Gosched()
+	}
+}
+
+// turn is everything a loop does, once.
+func (l *Loop) turn() {
 	l.verify.enter()
-	n, slept := l.wait()
+	n := l.wait()
 	l.walkEvents(l.events[:n])
 	l.walkInbox()
 	l.runTurn()
 	l.runSweep()
 	l.reap()
 	l.verify.turn(l)
-	return slept
 }
 
 // wait returns the number of events found.
-func (l *Loop) wait() (n int, slept bool) {
-	timeout := l.prepareSleep()
-	n, errno := l.kernel.wait(l.events, timeout)
+func (l *Loop) wait() int {
+	n, errno := l.kernel.wait(l.events, l.prepareSleep())
 	l.asleep.Store(false)
 	l.counters.waits.Add(1)
 	if errno != 0 && errno != unix.EINTR {
 		panic(fmt.Sprintf("poller: loop %d: wait: %v", l.index, errno))
 	}
 	l.readClock()
-	return n, timeout != 0
+	return n
 }
 
 // prepareSleep returns how long the coming wait may last. Whoever posts puts the
@@ -282,8 +291,8 @@ func (l *Loop) reap() {
 	}
 }
 
-// shut is what a loop does last. A call that Post has accepted is still run;
-// a socket that was never opened is closed.
+// shut is what a loop does last. What Post and Adopt have accepted is still run
+// and opened, so that nobody waits for ever and every socket is closed one way.
 func (l *Loop) shut() {
 	l.stopGuarded()
 	l.inbox.close()
