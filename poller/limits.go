@@ -30,7 +30,7 @@ const (
 	sweepEvery = time.Second
 	// yieldEvery is well below the 10 ms after which the runtime takes a goroutine
 	// for one that hogs its processor.
-	yieldEvery = 5 * time.Millisecond
+	yieldEvery = 8 * time.Millisecond
 	// logEvery is the least time between two log lines of one source.
 	logEvery = time.Second
 
