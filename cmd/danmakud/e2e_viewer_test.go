@@ -219,7 +219,6 @@ func frameHeader(op byte, fin, mask bool, n uint64) []byte {
 // readFrame reads one frame and checks what every server frame must be: whole,
 // unmasked, without reserved bits, its length written in the shortest way.
 func (v *viewer) readFrame() (op byte, payload []byte, err error) {
-	v.conn.SetReadDeadline(time.Now().Add(patience))
 	var head [2]byte
 	if _, err := io.ReadFull(v.r, head[:]); err != nil {
 		return 0, nil, err
@@ -251,8 +250,10 @@ func (v *viewer) readFrame() (op byte, payload []byte, err error) {
 	return head[0] & 0x0f, payload, err
 }
 
-// read returns the next message; pings are answered on the way.
+// read returns the next message; pings are answered on the way, and do not
+// count as something that came.
 func (v *viewer) read() (message, error) {
+	v.conn.SetReadDeadline(time.Now().Add(patience))
 	for {
 		op, payload, err := v.readFrame()
 		if err != nil {
