@@ -1,28 +1,14 @@
 package server
 
 import (
-	"encoding/json"
-	"errors"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/danmakud/danmakud/poller"
 	"github.com/danmakud/danmakud/room"
+	"github.com/valyala/fastjson"
 )
-
-// command is any message of a viewer (protocol section 2). Pointers tell what
-// was left out from what is zero.
-type command struct {
-	Type  string `json:"type"`
-	Ref   string `json:"ref"`
-	Text  string `json:"text"`
-	Color *int64 `json:"color"`
-	Mode  string `json:"mode"`
-	Size  string `json:"size"`
-	Count *int64 `json:"count"`
-	Room  string `json:"room"`
-}
 
 const (
 	refBytesMax  = 64  // a client's own tag that we echo
@@ -31,74 +17,113 @@ const (
 
 // command runs one message. msg is valid UTF-8 and lives until it returns.
 func (h *handler) command(s poller.Slot, msg []byte) {
-	var c command
-	if err := json.Unmarshal(msg, &c); err != nil {
-		var wrong *json.UnmarshalTypeError
-		if errors.As(err, &wrong) && wrong.Field != "" {
-			h.refuseCommand(s, c.Ref, refusedBadField, wrong.Field+" has the wrong type", 0)
-		} else {
-			h.refuseCommand(s, "", refusedBadJSON, "a message is one JSON object", 0)
-		}
+	v, err := h.json.ParseBytes(msg)
+	if err != nil || v.Type() != fastjson.TypeObject {
+		h.refuseCommand(s, "", refusedBadJSON, "a message is one JSON object", 0)
 		return
 	}
-	if len(c.Ref) > refBytesMax {
+	f := fields{object: v}
+	kind, ref := f.text("type"), f.text("ref")
+	if len(ref) > refBytesMax {
 		h.refuseCommand(s, "", refusedBadField, "ref has at most 64 bytes", 0)
 		return
 	}
-	switch c.Type {
+	switch kind {
 	case "comment":
-		h.comment(s, &c)
+		h.comment(s, &f, ref)
 	case "like":
-		h.like(s, &c)
+		h.like(s, &f, ref)
 	case "switch":
-		h.switchRoom(s, &c)
+		h.switchRoom(s, &f, ref)
 	case "ping":
-		h.replyPong(c.Ref)
+		h.replyPong(ref)
 	default:
-		h.refuseCommand(s, c.Ref, refusedBadType, "type is comment, like, switch or ping", 0)
+		h.refuseCommand(s, ref, refusedBadType, "type is comment, like, switch or ping", 0)
 	}
 }
 
-// comment publishes a comment to the room the viewer is in.
-func (h *handler) comment(s poller.Slot, c *command) {
-	rc := room.Comment{Text: strings.TrimSpace(c.Text), Color: room.ColorDefault}
-	if code, why := h.server.checkText(rc.Text); why != "" {
-		h.refuseCommand(s, c.Ref, code, why, 0)
-		return
+// fields reads the members of a message. A member of the wrong type reads as its
+// default and is remembered in wrong, so that callers check once.
+type fields struct {
+	object *fastjson.Value
+	wrong  string // name of the first member of the wrong type
+}
+
+// text returns a string member, "" if it is left out or null.
+func (f *fields) text(name string) string {
+	v := f.object.Get(name)
+	if v == nil || v.Type() == fastjson.TypeNull {
+		return ""
 	}
-	if c.Color != nil {
-		if *c.Color < 0 || *c.Color > 0xFFFFFF {
-			h.refuseCommand(s, c.Ref, refusedBadField, "color is a number from 0 to 16777215", 0)
-			return
-		}
-		rc.Color = uint32(*c.Color)
+	p, err := v.StringBytes()
+	if err != nil {
+		f.fail(name)
 	}
-	var okMode, okSize bool
-	rc.Mode, okMode = room.ParseMode(c.Mode)
-	rc.Size, okSize = room.ParseSize(c.Size)
+	return string(p)
+}
+
+// integer returns a whole number, otherwise if it is left out or null.
+func (f *fields) integer(name string, otherwise int64) int64 {
+	v := f.object.Get(name)
+	if v == nil || v.Type() == fastjson.TypeNull {
+		return otherwise
+	}
+	n, err := v.Int64()
+	if err != nil {
+		f.fail(name)
+		return otherwise
+	}
+	return n
+}
+
+func (f *fields) fail(name string) {
+	if f.wrong == "" {
+		f.wrong = name
+	}
+}
+
+// readComment reads and checks what a viewer wants to say. why is "" if it may.
+func (s *Server) readComment(f *fields) (c room.Comment, code refusal, why string) {
+	text, color := strings.TrimSpace(f.text("text")), f.integer("color", room.ColorDefault)
+	mode, okMode := room.ParseMode(f.text("mode"))
+	size, okSize := room.ParseSize(f.text("size"))
 	switch {
+	case f.wrong != "":
+		return c, refusedBadField, f.wrong + " has the wrong type"
+	case color < 0 || color > 0xFFFFFF:
+		return c, refusedBadField, "color is a number from 0 to 16777215"
 	case !okMode:
-		h.refuseCommand(s, c.Ref, refusedBadField, "mode is scroll, top, bottom or reverse", 0)
-		return
+		return c, refusedBadField, "mode is scroll, top, bottom or reverse"
 	case !okSize:
-		h.refuseCommand(s, c.Ref, refusedBadField, "size is small, medium or large", 0)
-		return
-	case !h.spend(s, c.Ref):
+		return c, refusedBadField, "size is small, medium or large"
+	}
+	code, why = s.checkText(text)
+	return room.Comment{Text: text, Color: uint32(color), Mode: mode, Size: size}, code, why
+}
+
+// comment publishes a comment to the room the viewer is in.
+func (h *handler) comment(s poller.Slot, f *fields, ref string) {
+	c, code, why := h.server.readComment(f)
+	if why != "" {
+		h.refuseCommand(s, ref, code, why, 0)
 		return
 	}
-	rc.UID = h.session(s).uid
+	if !h.spend(s, ref) {
+		return
+	}
+	c.UID = h.session(s).uid
 	r := h.shard.RoomOf(uint32(s))
-	id, sealNow, err := r.Publish(&rc, h.loop.Now(), h.loop.Wall())
+	id, sealNow, err := r.Publish(&c, h.loop.Now(), h.loop.Wall())
 	if err != nil { // only room.ErrFull: a room with a member is never removed
-		h.refuseCommand(s, c.Ref, refusedOverloaded, "too many comments at this moment", r.Tick().Milliseconds())
+		h.refuseCommand(s, ref, refusedOverloaded, "too many comments at this moment", r.Tick().Milliseconds())
 		return
 	}
 	h.comments++
 	if sealNow {
 		h.sealNow = append(h.sealNow, r)
 	}
-	if c.Ref != "" {
-		h.replyAck(c.Ref, id)
+	if ref != "" {
+		h.replyAck(ref, id)
 	}
 }
 
@@ -117,16 +142,13 @@ func (s *Server) checkText(text string) (refusal, string) {
 }
 
 // like adds to the likes that the next batch tells.
-func (h *handler) like(s poller.Slot, c *command) {
-	count := int64(1)
-	if c.Count != nil {
-		count = *c.Count
-	}
-	if count < 1 || count > likeCountMax {
-		h.refuseCommand(s, c.Ref, refusedBadField, "count is a number from 1 to 100", 0)
+func (h *handler) like(s poller.Slot, f *fields, ref string) {
+	count := f.integer("count", 1)
+	if f.wrong != "" || count < 1 || count > likeCountMax {
+		h.refuseCommand(s, ref, refusedBadField, "count is a number from 1 to 100", 0)
 		return
 	}
-	if !h.spend(s, c.Ref) {
+	if !h.spend(s, ref) {
 		return
 	}
 	r := h.shard.RoomOf(uint32(s))
@@ -141,21 +163,22 @@ func (h *handler) like(s poller.Slot, c *command) {
 }
 
 // switchRoom leaves the present room for another one and welcomes to it.
-func (h *handler) switchRoom(s poller.Slot, c *command) {
-	if !room.ValidName(c.Room) {
-		h.refuseCommand(s, c.Ref, refusedBadField, "a room name is 1 to 64 of A-Z a-z 0-9 _ . : -", 0)
+func (h *handler) switchRoom(s poller.Slot, f *fields, ref string) {
+	name := f.text("room")
+	if !room.ValidName(name) {
+		h.refuseCommand(s, ref, refusedBadField, "a room name is 1 to 64 of A-Z a-z 0-9 _ . : -", 0)
 		return
 	}
-	if !h.spend(s, c.Ref) {
+	if !h.spend(s, ref) {
 		return
 	}
 	now := h.loop.Now()
 	before := h.shard.RoomOf(uint32(s)).Name()
 	h.shard.Leave(uint32(s), now)
-	entry, err := h.shard.Join(uint32(s), c.Room, room.EncodingJSON, h.server.config.History, now)
+	entry, err := h.shard.Join(uint32(s), name, room.EncodingJSON, h.server.config.History, now)
 	if err != nil { // no place for a new room: back to the old one, which still has its own
 		h.server.rejected.rooms.Add(1)
-		h.refuseCommand(s, c.Ref, refusedOverloaded, "no place for another room", 0)
+		h.refuseCommand(s, ref, refusedOverloaded, "no place for another room", 0)
 		if entry, err = h.shard.Join(uint32(s), before, room.EncodingJSON, 0, now); err != nil {
 			h.lastWords(s, reasonRoomsFull)
 			return

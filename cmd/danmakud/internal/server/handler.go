@@ -6,6 +6,7 @@ import (
 	"github.com/danmakud/danmakud/poller"
 	"github.com/danmakud/danmakud/room"
 	"github.com/danmakud/danmakud/wsproto"
+	"github.com/valyala/fastjson"
 )
 
 const (
@@ -29,6 +30,7 @@ type handler struct {
 	shard  *room.Shard
 
 	// Owned by the loop goroutine.
+	json     fastjson.Parser // of the message at hand
 	sessions []*[chunkSessions]session
 	carried  map[poller.Slot][]byte             // partial request heads and frames, at most a frame each
 	messages map[poller.Slot]*wsproto.Assembler // fragmented messages under way
