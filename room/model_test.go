@@ -358,11 +358,14 @@ func serverFrame(p []byte) (payload []byte, n int) {
 		return nil, 0
 	}
 	head, size := 2, int(p[1])
-	if size == 126 {
-		if head = 4; len(p) < head {
+	if extended := map[int]int{126: 2, 127: 8}[size]; extended > 0 {
+		if head += extended; len(p) < head {
 			return nil, 0
 		}
-		size = int(p[2])<<8 | int(p[3])
+		size = 0
+		for _, b := range p[2:head] {
+			size = size<<8 | int(b)
+		}
 	}
 	if len(p) < head+size {
 		return nil, 0
