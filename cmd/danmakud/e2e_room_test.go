@@ -94,6 +94,14 @@ func TestRefusedMessagesKeepTheConnection(t *testing.T) {
 		{`{"type":`, "", "bad_json"},
 		{`[1,2]`, "", "bad_json"},
 		{``, "", "bad_json"},
+		{`"comment"`, "", "bad_json"},
+		{`null`, "", "bad_json"},
+		{`{"type":"ping"} {"type":"ping"}`, "", "bad_json"},
+		{`{"type":"ping",}`, "", "bad_json"},
+		{`{'type':'ping'}`, "", "bad_json"},
+		{`{"type":"ping"`, "", "bad_json"},
+		{`{"type":"ping","x":tru}`, "", "bad_json"},
+		{`{"type":"ping","x":` + strings.Repeat("[", 2000) + strings.Repeat("]", 2000) + `}`, "", "bad_json"},
 		{`{"type":"dance","ref":"a"}`, "a", "bad_type"},
 		{`{"ref":"b"}`, "b", "bad_type"},
 		{`{"type":"comment","text":"   ","ref":"c"}`, "c", "empty"},
@@ -120,6 +128,37 @@ func TestRefusedMessagesKeepTheConnection(t *testing.T) {
 	v.send(say("一二三四五", ""))
 	if b := v.next(); b.Type != "batch" || b.Seq != 1 || len(b.comments) != 1 {
 		t.Errorf("the comment after them gives %+v; refused ones must leave no trace", b)
+	}
+}
+
+// TestTextComesBackAsItWasSaid: whatever the text has, the batch is JSON and
+// gives it back. An escape of half a surrogate pair means no character: it may
+// be refused, become the replacement character, or stay as it was written.
+func TestTextComesBackAsItWasSaid(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "--comment-rate=0", "--tick=10ms")
+	v := s.join("j")
+	for _, tc := range []struct{ written, want string }{
+		{`a\"b\\c\/d`, `a"b\c/d`},
+		{`<script>alert(1)</script>&amp;`, `<script>alert(1)</script>&amp;`},
+		{"\u2028\u2029 \ufeff\u200d", "\u2028\u2029 \ufeff\u200d"},
+		{`\u2028x\u4e2d\ud83d\ude00`, "\u2028x中😀"},
+		{`}],\"comments\":[{`, `}],"comments":[{`},
+		{`\u0022,\u0022seq\u0022:7`, `","seq":7`},
+		{"é\u0301👨‍👩‍👧", "é\u0301👨‍👩‍👧"},
+	} {
+		v.send(`{"type":"comment","text":"x` + tc.written + `x"}`)
+		b, before := v.until("batch")
+		if len(before) != 0 || len(b.comments) != 1 || b.comments[0].Text != "x"+tc.want+"x" {
+			t.Errorf("%s gives %+v after %+v, want %q", tc.written, b.comments, before, tc.want)
+		}
+	}
+	v.send(`{"type":"comment","text":"x\ud800x"}`)
+	switch m := v.next(); {
+	case m.Type == "error" && (m.Code == "bad_json" || m.Code == "bad_field"):
+	case m.Type == "batch" && len(m.comments) == 1 && (m.comments[0].Text == "x\ufffdx" || m.comments[0].Text == `x\ud800x`):
+	default:
+		t.Errorf("half a surrogate pair gives %+v", m)
 	}
 }
 

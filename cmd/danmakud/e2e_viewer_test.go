@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 )
 
 // Opcodes (RFC 6455 section 5.2).
@@ -258,6 +259,9 @@ func (v *viewer) read() (message, error) {
 		op, payload, err := v.readFrame()
 		if err != nil {
 			return message{}, err
+		}
+		if op != opClose && op != opPong && op != opPing && !utf8.Valid(payload) {
+			return message{}, fmt.Errorf("message is not UTF-8: %q", payload)
 		}
 		switch op {
 		case opPing:

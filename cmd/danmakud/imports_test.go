@@ -88,6 +88,7 @@ var importRules = []struct {
 	{"github.com/prometheus/", in("cmd/danmakud/internal"), "metrics belong to the server command"},
 	{"github.com/spf13/", in("cmd/danmakud", "bench"), "libraries do not read flags"},
 	{"github.com/HdrHistogram/", in("bench"), "only the load tool keeps histograms"},
+	{"github.com/valyala/fastjson", in("cmd/danmakud/internal/server"), "only a session parses what viewers say"},
 	{"github.com/coder/websocket", testOnly, "other libraries serve as foreign clients in tests"},
 	{"github.com/gorilla/websocket", testOnly, "other libraries serve as foreign clients in tests"},
 	{module + "/cmd/", in("cmd"), "nothing points up to a command"},
