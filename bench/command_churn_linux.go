@@ -121,8 +121,8 @@ func (s *session) endChurn(o *churnOptions, steady, guests *party, ph *Phase, be
 	}
 	ph.Latency = LatencyOf(delays["latency"])
 	s.card.Phases = append(s.card.Phases, *ph)
-	s.addVerdict("steady viewers: whole account", &steady.plan, v, delays)
-	g := s.addVerdict("guests: whole account", &guests.plan, gv, gd)
+	s.addAccount("steady viewers: whole account", &steady.plan, v, delays)
+	g := s.addAccount("guests: whole account", &guests.plan, gv, gd)
 	g.Received = Counts{Frames: st.VerifiedFrames, Deliveries: st.VerifiedComments, Bytes: st.VerifiedBytes}
 	g.Viewers, g.Verified = st.Joins, st.Joins
 	g.Counters["leaves"] = st.Leaves

@@ -103,7 +103,10 @@ func (s *session) steady(p plan, room string, l load) (*Phase, *judgement, error
 	}
 	ph.Latency = LatencyOf(delays["latency"])
 	s.card.Phases = append(s.card.Phases, *ph)
-	s.addVerdict(l.name+": whole account", &party.plan, v, delays)
+	s.addAccount(l.name+": whole account", &party.plan, v, delays)
+	if skipped := m.skippedByServer(); v.Faults.Counts[faultBytes] > 0 && skipped > 0 {
+		s.note("the server skipped %d batches, which viewers that only count bytes cannot see: repeat with --drain framed", skipped)
+	}
 	return ph, v, nil
 }
 

@@ -104,7 +104,7 @@ func (s *session) floor(o *floorOptions) error {
 		if err != nil {
 			return err
 		}
-		s.addVerdict(name, &p.plan, v, delays)
+		s.addAccount(name, &p.plan, v, delays)
 	}
 	return nil
 }

@@ -94,7 +94,7 @@ func (s *session) idle(o *idleOptions, steps []int) error {
 	if err != nil {
 		return err
 	}
-	s.addVerdict("whole account", &party.plan, v, delays)
+	s.addAccount("whole account", &party.plan, v, delays)
 	s.judgeIdle(o, looks)
 	return nil
 }
@@ -121,8 +121,8 @@ func (s *session) judgeIdle(o *idleOptions, looks []footprint) {
 	none, first, last := looks[0], looks[1], looks[len(looks)-1]
 	more := float64(last.connections - first.connections)
 	rss, anon := float64(last.rss-first.rss)/more, float64(last.anon-first.anon)/more
-	s.card.Notes = append(s.card.Notes, fmt.Sprintf("from %d to %d connections: RSS %.1f, anonymous %.1f bytes a connection",
-		first.connections, last.connections, rss, anon))
+	s.note("from %d to %d connections: RSS %.1f, anonymous %.1f bytes a connection",
+		first.connections, last.connections, rss, anon)
 	if o.maxBytes > 0 {
 		s.card.Bar("RSS per idle connection", rss, "<=", o.maxBytes, "bytes")
 	}

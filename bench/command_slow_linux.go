@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -119,12 +118,12 @@ func (s *session) endSlow(o *slowOptions, party *party, parts []*Phase) error {
 		ph.Latency = LatencyOf(delays[ph.Name])
 		s.card.Phases = append(s.card.Phases, *ph)
 	}
-	s.addVerdict("whole account", &party.plan, v, delays)
+	s.addAccount("whole account", &party.plan, v, delays)
 	before, stalled := parts[0], parts[1]
 	s.setBars(stalled, v)
 	s.card.Bar("viewers told what they skipped", float64(v.Skips["viewers"]), ">=", 1, "")
 	if n := v.Skips["viewers"]; n < int64(o.stallers) {
-		s.card.Notes = append(s.card.Notes, fmt.Sprintf("%d of %d stallers had batches skipped; the others' sockets held all of it", n, o.stallers))
+		s.note("%d of %d stallers had batches skipped; the others' sockets held all of it", n, o.stallers)
 	}
 	if o.maxRatio > 0 {
 		ratio := -1.0

@@ -65,13 +65,13 @@ func (s *session) storm(rounds int) (worst float64, err error) {
 		}
 		ph.Latency = LatencyOf(delays["join"])
 		s.card.Phases = append(s.card.Phases, *ph)
-		s.addVerdict(ph.Name+": whole account", &party.plan, v, delays)
+		s.addAccount(ph.Name+": whole account", &party.plan, v, delays)
 		cpu := 0.0
 		if ph.Server != nil {
 			cpu = float64(ph.Server.CPUNS) / float64(max(v.Joined, 1))
 		}
-		s.card.Notes = append(s.card.Notes, fmt.Sprintf("round %d: %d joined in %v, %s a second, server CPU %s a connection; latency is connect to welcome",
-			round+1, v.Joined, party.joined.Round(time.Millisecond), count(rate), duration(cpu)))
+		s.note("round %d: %d joined in %v, %s a second, server CPU %s a connection; latency is connect to welcome",
+			round+1, v.Joined, party.joined.Round(time.Millisecond), count(rate), duration(cpu))
 		s.setBars(ph, v)
 		time.Sleep(500 * time.Millisecond) // the server notices that all have left
 	}

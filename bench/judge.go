@@ -10,9 +10,9 @@ type judgement struct {
 	Verified int64
 	Expected Counts
 	Received Counts
-	Sent     int64 // comments
-	Errors   map[string]int64
-	Sampled  int64 // comments the server said it left out
+	Sent     int64            // comments
+	Errors   map[string]int64 // answers to senders, by code
+	Sampled  int64            // comments the server said it left out
 	Skips    map[string]int64
 	Faults   faults
 	Joined   int64
@@ -50,6 +50,11 @@ func judge(p *plan, results []*fleetResult) *judgement {
 		}
 	}
 	truths := v.collect(p, results)
+	if p.Speaks == speaksRelay {
+		for _, r := range results {
+			v.Received.Comments += r.Status.Distinct
+		}
+	}
 	for _, t := range truths {
 		v.Sampled += t.sampled
 		v.Expected.Comments += t.sent - t.errors

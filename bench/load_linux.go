@@ -113,6 +113,7 @@ func (p *pacer) run() {
 		return
 	}
 	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	sharpenTimers()
 	text := p.texts()
 	period := p.phases()

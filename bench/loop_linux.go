@@ -72,6 +72,7 @@ func (l *loop) do(f func()) {
 // run is the loop until end has been called.
 func (l *loop) run() {
 	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	sharpenTimers()
 	defer close(l.done)
 	events := make([]syscall.EpollEvent, 1024)

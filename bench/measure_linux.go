@@ -174,6 +174,7 @@ func (m *measurement) fillServer(now *snapshot) {
 		Voluntary:  used.Voluntary, Involuntary: used.Involuntary,
 		KsoftirqdNS: int64(machine.Ksoftirqd), StealPercent: machine.StealPercent, MachineBusy: machine.BusyPercent,
 	}
+	m.noteOthers(machine)
 	frames, deliveries := float64(p.Received.Frames), float64(p.Received.Deliveries)
 	if frames <= 0 || deliveries <= 0 {
 		return
@@ -190,9 +191,32 @@ func (m *measurement) fillServer(now *snapshot) {
 	}
 }
 
-// addVerdict puts a phase of its own on the card: the whole of what a fleet
+// skippedByServer is how many batches the server says that it has skipped
+// since the phase began.
+func (m *measurement) skippedByServer() int64 {
+	now, err := scrape(m.party.session.target.info.Control)
+	if err != nil {
+		return 0
+	}
+	return int64(now.sum("danmakud_batches_skipped_total") - m.began.metrics.sum("danmakud_batches_skipped_total"))
+}
+
+// disturbedPercent of one core, used by neither server nor load, is worth a note.
+const disturbedPercent = 20
+
+// noteOthers warns of a machine that had something else to do.
+func (m *measurement) noteOthers(machine MachineDelta) {
+	cpus := float64(m.party.session.card.Machine.CPUs)
+	others := cpus*machine.BusyPercent - m.phase.Server.CPUPercent - m.phase.Load.CPUPercent
+	if others > disturbedPercent || machine.StealPercent > 5 {
+		m.party.session.note("%s: other processes used %.0f %% of a core, %.0f %% of the machine was stolen: trust ratios, not times",
+			m.phase.Name, others, machine.StealPercent)
+	}
+}
+
+// addAccount puts a phase of its own on the card: the whole of what a fleet
 // was owed and got, warm-up included, and every fault.
-func (s *session) addVerdict(name string, p *plan, v *judgement, delays map[string]*hdrhistogram.Histogram) *Phase {
+func (s *session) addAccount(name string, p *plan, v *judgement, delays map[string]*hdrhistogram.Histogram) *Phase {
 	ph := Phase{
 		Name: name, Viewers: v.Viewers, Verified: v.Verified, Rooms: int64(p.Rooms), Senders: int64(p.Senders),
 		DurationS: s.since(), Expected: v.Expected, Received: v.Received,

@@ -67,7 +67,7 @@ func (p *plan) levelOf(viewer int) level {
 	switch {
 	case p.Speaks == speaksPush:
 		return p.Drain
-	case p.ChurnRate > 0, p.stalls(viewer), viewer < p.Rooms:
+	case p.ChurnRate > 0, p.Speaks == speaksRelay, p.stalls(viewer), viewer < p.Rooms:
 		return verified
 	case (viewer+1)*p.Verified/p.Viewers > viewer*p.Verified/p.Viewers:
 		return verified

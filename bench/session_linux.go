@@ -67,6 +67,11 @@ func (s *session) abandon() error {
 	return errors.Join(err, s.target.stop())
 }
 
+// note keeps what a reader must know to trust the numbers.
+func (s *session) note(format string, args ...any) {
+	s.card.Notes = append(s.card.Notes, fmt.Sprintf(format, args...))
+}
+
 // since is the time of the run so far, in seconds.
 func (s *session) since() float64 { return time.Since(s.card.StartedAt).Seconds() }
 
@@ -137,7 +142,7 @@ func (p *party) open(until int) error {
 		live.show("joining: %d of %d", st.Joined, until)
 		if st.Joined+st.Failed+st.Gone >= until {
 			if st.Failed+st.Gone > 0 {
-				p.session.card.Notes = append(p.session.card.Notes, fmt.Sprintf("%d of %d viewers could not join or were closed", st.Failed+st.Gone, until))
+				p.session.note("%d of %d viewers could not join or were closed", st.Failed+st.Gone, until)
 			}
 			if st.Joined == 0 {
 				return p.explain(fmt.Errorf("nobody could join"))
@@ -207,7 +212,7 @@ func (p *party) settle() error {
 			return nil
 		}
 	}
-	p.session.card.Notes = append(p.session.card.Notes, fmt.Sprintf("data still arrived %v after the last comment was due", settleLimit))
+	p.session.note("data still arrived %v after the last comment was due", settleLimit)
 	return nil
 }
 

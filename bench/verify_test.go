@@ -52,8 +52,8 @@ func judgeFake(t *testing.T, m mistakes, workers int, change func(*plan)) *judge
 	if err != nil {
 		t.Fatal(err)
 	}
-	if v.Sent < 100 {
-		t.Fatalf("only %d comments sent: the load does not work", v.Sent)
+	if v.Sent < 150 || v.Batches < 15 {
+		t.Fatalf("only %d comments in %d batches: the load does not work", v.Sent, v.Batches)
 	}
 	return v
 }

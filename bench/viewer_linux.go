@@ -334,6 +334,9 @@ func (v *viewer) echo(payload []byte, size int, now int64) {
 	v.batches++
 	v.comments++
 	v.bytes += int64(size)
+	if v.number < f.plan.Rooms {
+		f.status.Distinct++ // one viewer of each room counts for all
+	}
 	f.status.Frames++
 	f.status.FrameBytes += int64(size)
 	f.status.VerifiedFrames++
