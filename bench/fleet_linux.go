@@ -268,8 +268,9 @@ func (f *fleet) sent() int64 {
 	return n
 }
 
-// close ends the fleet and returns all that it saw. The pacer must have ended.
-func (f *fleet) close() *fleetResult {
+// hangUp closes all sockets of the fleet, those of ended senders included. The
+// pacer must have ended.
+func (f *fleet) hangUp() {
 	for _, v := range f.members {
 		if v.state != over {
 			f.loop.release(v)
@@ -278,6 +279,11 @@ func (f *fleet) close() *fleetResult {
 			syscall.Close(v.fd)
 		}
 	}
+}
+
+// close ends the fleet and returns all that it saw. The pacer must have ended.
+func (f *fleet) close() *fleetResult {
+	f.hangUp()
 	r := &fleetResult{Codes: f.codes, Delays: map[string][]byte{}}
 	f.fillViewers(r)
 	if f.plan.ChurnRate == 0 {

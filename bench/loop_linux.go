@@ -95,10 +95,8 @@ func (l *loop) run() {
 			sleepUntil(nowMicros() + l.nap)
 		}
 	}
-	for _, v := range l.viewers {
-		if v != nil {
-			abort(v.fd)
-		}
+	for _, f := range l.fleets {
+		f.hangUp()
 	}
 	syscall.Close(l.event)
 	syscall.Close(l.epoll)

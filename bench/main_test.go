@@ -3,6 +3,7 @@
 package main
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"runtime"
@@ -20,6 +21,10 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	flag.Parse()
+	// The loads of these tests mostly wait, so more of them fit side by side
+	// than there are cores.
+	_ = flag.Set("test.parallel", "6")
 	goroutines, files := runtime.NumGoroutine(), openFiles()
 	code := m.Run()
 	if code == 0 {
@@ -29,15 +34,15 @@ func TestMain(m *testing.M) {
 }
 
 // leaks waits for the counts to come back to what they were.
-func leaks(goroutines, files int) int {
+func leaks(goroutines int, files []string) int {
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		g, f := runtime.NumGoroutine(), openFiles()
-		if g <= goroutines && f <= files {
+		if g <= goroutines && len(f) <= len(files) {
 			return 0
 		}
 		if time.Now().After(end) {
 			stacks := make([]byte, 1<<20)
-			fmt.Fprintf(os.Stderr, "left behind: goroutines %d to %d, open files %d to %d\n%s\n",
+			fmt.Fprintf(os.Stderr, "left behind: goroutines %d to %d, open files %q to %q\n%s\n",
 				goroutines, g, files, f, stacks[:runtime.Stack(stacks, true)])
 			return 1
 		}
@@ -46,20 +51,19 @@ func leaks(goroutines, files int) int {
 
 // openFiles counts the process's descriptors but the one that looks, and
 // those of the Go runtime, which opens its own when it first needs them.
-func openFiles() int {
+func openFiles() (links []string) {
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
-		return 0
+		return nil
 	}
-	n := 0
 	for _, e := range entries {
 		switch link, err := os.Readlink("/proc/self/fd/" + e.Name()); {
 		case err != nil: // the directory that was read, closed by now
 		case link == "anon_inode:[eventpoll]", link == "anon_inode:[eventfd]", link == "anon_inode:[pidfd]":
 			// Our own loops' are counted by their sockets and goroutines.
 		default:
-			n++
+			links = append(links, link)
 		}
 	}
-	return n
+	return links
 }

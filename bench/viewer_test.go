@@ -47,6 +47,7 @@ func heldViewer(t *testing.T, how level) (v *viewer, server net.Conn) {
 	v.seq.next = 1
 	t.Cleanup(func() {
 		server.Close()
+		l.fleets[0] = f // so that the loop closes it
 		l.ended = true
 		go l.run()
 		<-l.done
