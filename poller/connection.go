@@ -138,6 +138,32 @@ func (l *Loop) Detach(s Slot) (fd int, err error) {
 	return fd, nil
 }
 
+// Move hands s over to another loop of the reactor, for which it is a new
+// connection: its handler gets Opened and then Data with received, which is what
+// has been read here and belongs to the other side now. Here Closed is called
+// with [ReasonMoved]. It reports false, with nothing done, when the other loop
+// takes no more.
+func (l *Loop) Move(s Slot, to *Loop, received []byte) bool {
+	l.verify.owner()
+	c := l.columns.at(s)
+	if c.state != open {
+		return false
+	}
+	l.census.count.Add(1) // beyond the limit for the moment: reap gives one back
+	to.load.Add(1)
+	if to.inbox.put(message{fd: int(c.fd), data: received}) != putDone {
+		to.release()
+		return false
+	}
+	// Should the other loop have closed the fd by now, its number is in no
+	// kernel poller but, at most, another one's: only this goroutine adds to ours.
+	l.kernel.remove(int(c.fd))
+	c.fd = -1
+	l.Close(s, ReasonMoved)
+	to.rouse()
+	return true
+}
+
 // LastRead returns when bytes last came from s, in Seconds; at first when it was
 // adopted.
 func (l *Loop) LastRead(s Slot) uint32 {

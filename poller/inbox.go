@@ -9,6 +9,7 @@ import (
 type message struct {
 	call func()
 	fd   int
+	data []byte // what another loop has read from fd already
 }
 
 // An inbox is how other goroutines reach a loop. Bound: limit posted calls, and

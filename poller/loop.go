@@ -224,6 +224,9 @@ func (l *Loop) walkInboxGuarded() {
 			m.call()
 		} else {
 			l.adopt(m.fd)
+			if s := l.current; m.data != nil && s != noSlot && l.Open(s) {
+				l.handler.Data(s, m.data)
+			}
 		}
 	}
 	l.current = noSlot
@@ -231,6 +234,7 @@ func (l *Loop) walkInboxGuarded() {
 
 // adopt makes fd a connection of this loop.
 func (l *Loop) adopt(fd int) {
+	l.current = noSlot
 	s, c, ok := l.columns.take(fd)
 	if !ok {
 		l.kernel.closeFD(fd)

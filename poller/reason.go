@@ -22,6 +22,7 @@ const (
 	ReasonPanic                    // a call of the handler about this connection panicked
 	ReasonShutdown                 // the reactor was stopped
 	ReasonDetached                 // the socket was taken out of the loop, still open
+	ReasonMoved                    // another loop has it now
 
 	// ReasonApplication is the first reason of the application.
 	ReasonApplication Reason = 32
@@ -38,6 +39,7 @@ var reasonNames = [...]string{
 	ReasonPanic:      "panic",
 	ReasonShutdown:   "shutdown",
 	ReasonDetached:   "detached",
+	ReasonMoved:      "moved",
 }
 
 // String returns the name of one of the package's own reasons, and a number for

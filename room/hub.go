@@ -2,6 +2,7 @@ package room
 
 import (
 	"errors"
+	"hash/maphash"
 	"slices"
 	"strings"
 	"sync"
@@ -18,7 +19,8 @@ var (
 // Hub is all rooms of the process. All methods may be called by any goroutine.
 type Hub struct {
 	// Fixed after construction.
-	cfg Config
+	cfg  Config
+	seed maphash.Seed
 
 	// Atomic; any goroutine.
 	nextID  atomic.Uint64
@@ -37,7 +39,7 @@ type Hub struct {
 // NewHub makes a hub without rooms.
 func NewHub(c Config) *Hub {
 	c = c.withDefaults()
-	h := &Hub{cfg: c, rooms: make(map[string]*Room)}
+	h := &Hub{cfg: c, seed: maphash.MakeSeed(), rooms: make(map[string]*Room)}
 	h.nextID.Store(c.FirstID)
 	h.due.kick = c.Kick
 	return h
@@ -189,6 +191,19 @@ func (h *Hub) SealDue(dst []*Batch, now, wall int64) []*Batch {
 
 // NextDue returns the time of the next seal, or false when nothing is pending.
 func (h *Hub) NextDue() (int64, bool) { return h.due.next() }
+
+// Home returns the shard that who joins the room of that name should belong to,
+// or -1 if any will do. A small room is best kept on one loop: a comment in it
+// then wakes no other. A large one is spread over all.
+func (h *Hub) Home(name string) int {
+	h.mu.Lock()
+	r := h.rooms[name]
+	h.mu.Unlock()
+	if r != nil && int(r.present.Load()) >= homeMembers {
+		return -1
+	}
+	return int(maphash.String(h.seed, name) % uint64(h.cfg.Shards))
+}
 
 // LongestTick returns the longest present tick of any room, at least the
 // configured one.

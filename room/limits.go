@@ -16,6 +16,10 @@ const (
 	// sliceMembers is how many members of one room are served before the next
 	// room's pass gets its turn, so a huge room does not delay a small one.
 	sliceMembers = 64
+	// homeMembers is the size up to which a room is kept together on one loop:
+	// waking another loop costs more than writing to some viewers, and writing to
+	// this many takes half a millisecond.
+	homeMembers = 64
 	// lingerEmpty is how long a room without viewers keeps its history.
 	lingerEmpty = 10 * time.Minute
 	// chunkMembers is the growth step of the member columns; chunks never move.

@@ -25,6 +25,7 @@ type Room struct {
 
 	// Atomic; any goroutine.
 	passMax atomic.Int64 // longest pass reported since the last seal, ns
+	present atomic.Int64 // members, as online
 	tick    atomic.Int64 // present least time between two batches, ns
 
 	mu sync.Mutex
@@ -233,6 +234,7 @@ func (r *Room) Info() Info {
 // enterLocked counts a member in and returns the sequence it starts after.
 func (r *Room) enterLocked(shard int) (seq, total uint64) {
 	r.online++
+	r.present.Store(int64(r.online))
 	if r.members[shard]++; r.members[shard] == 1 {
 		r.wanted.add(shard)
 	}
@@ -244,6 +246,7 @@ func (r *Room) leave(shard int, now int64) (seq uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.online--
+	r.present.Store(int64(r.online))
 	if r.members[shard]--; r.members[shard] == 0 {
 		r.wanted.remove(shard)
 	}

@@ -41,6 +41,7 @@ type handler struct {
 	refused  [refusals]uint64                   // messages answered with an error, by code
 	comments uint64                             // comments accepted
 	likes    uint64                             // likes accepted
+	moved    uint64                             // connections given to another loop
 	upgraded uint64                             // handshakes completed
 }
 
@@ -105,7 +106,11 @@ func (h *handler) Closed(s poller.Slot, r poller.Reason) {
 	if c.state == stateClosing {
 		r = c.reason // what began the closing, not what completed it
 	}
-	h.closes[r]++
+	if r == poller.ReasonMoved {
+		h.moved++ // not closed
+	} else {
+		h.closes[r]++
+	}
 	h.shard.Forget(uint32(s), h.loop.Now())
 	delete(h.carried, s)
 	delete(h.messages, s)

@@ -37,11 +37,19 @@ func (h *handler) shakeHands(s poller.Slot, p []byte) {
 func (h *handler) upgrade(s poller.Slot, head, rest []byte) {
 	var wish joinWish
 	reply, _, err := h.server.upgrader.Upgrade(h.out, head, func(r *wsproto.Request) error {
-		return wish.read(r)
+		if err := wish.read(r); err != nil {
+			return err
+		}
+		if h.moveHome(s, wish.room, head, rest) {
+			return errMoved
+		}
+		return nil
 	})
 	var refusal *wsproto.Refusal
 	switch {
 	case err == nil:
+	case errors.Is(err, errMoved):
+		return
 	case errors.Is(err, wsproto.ErrNoUpgrade):
 		h.handOver(s, head, rest)
 		return
@@ -67,6 +75,20 @@ func (h *handler) upgrade(s poller.Slot, head, rest []byte) {
 	if len(rest) > 0 {
 		h.frames(s, rest)
 	}
+}
+
+// errMoved: the connection is another loop's now, which judges the head again.
+var errMoved = errors.New("server: moved to another loop")
+
+// moveHome brings a connection to the loop where the members of its room are, if
+// the room is small, and reports whether it did.
+func (h *handler) moveHome(s poller.Slot, name string, head, rest []byte) bool {
+	home := h.server.hub.Home(name)
+	if home < 0 || home == h.loop.Index() {
+		return false
+	}
+	received := append(append(make([]byte, 0, len(head)+len(rest)), head...), rest...)
+	return h.loop.Move(s, h.server.handlers[home].loop, received)
 }
 
 // welcome appends the welcome of a room to the replies.

@@ -43,11 +43,12 @@ type loopCounts struct {
 	closes                      [256]uint64
 	refused                     [refusals]uint64
 	comments, likes, handshakes uint64
+	moved                       uint64
 }
 
 // counts copies the counters. Loop goroutine only.
 func (h *handler) counts() loopCounts {
-	return loopCounts{h.shard.Counts(), h.closes, h.refused, h.comments, h.likes, h.upgraded}
+	return loopCounts{h.shard.Counts(), h.closes, h.refused, h.comments, h.likes, h.upgraded, h.moved}
 }
 
 // collect asks each loop for its counts and adds them up.
@@ -91,6 +92,7 @@ func (s *loopCounts) add(c *loopCounts) {
 	s.comments += c.comments
 	s.likes += c.likes
 	s.handshakes += c.handshakes
+	s.moved += c.moved
 }
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
@@ -120,6 +122,7 @@ var (
 	descErrors      = desc("refused_messages_total", "Messages answered with an error.", "code")
 	descDropped     = desc("replies_dropped_total", "Replies dropped because too many waited for a viewer.")
 	descHandshakes  = desc("handshakes_total", "Completed WebSocket handshakes.")
+	descMoved       = desc("moved_total", "Connections moved to the loop of their small room.")
 	descPasses      = desc("passes_total", "Finished broadcast passes.")
 	descCloses      = desc("closes_total", "Closed connections.", "reason")
 	descRejected    = desc("rejected_total", "Connections or joins rejected for a limit.", "reason")
@@ -176,6 +179,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	counter(descSampled, s.hub.Refused())
 	counter(descDropped, sum.RepliesDropped)
 	counter(descHandshakes, sum.handshakes)
+	counter(descMoved, sum.moved)
 	counter(descPasses, sum.Passes)
 	for code, n := range sum.refused {
 		counter(descErrors, n, refusalCodes[code])

@@ -60,7 +60,7 @@ func reasonName(r poller.Reason) string {
 func allReasons() []poller.Reason {
 	var all []poller.Reason
 	for r := poller.ReasonNone + 1; r < poller.ReasonApplication; r++ {
-		if r.String() != fmt.Sprintf("reason_%d", r) {
+		if r != poller.ReasonMoved && r.String() != fmt.Sprintf("reason_%d", r) {
 			all = append(all, r)
 		}
 	}
