@@ -9,6 +9,7 @@ import (
 // measurement follows a fleet and the server through one phase.
 type measurement struct {
 	party *party
+	with  *party // a second fleet in the same rooms, counted in; nil for none
 	phase Phase
 
 	began, last snapshot
@@ -60,6 +61,11 @@ func (m *measurement) take(withMetrics bool) (snapshot, error) {
 	now.machine, _ = ReadMachineCPU() // zero where there is none
 	if f := t.Fleets[m.party.plan.Fleet]; f != nil {
 		now.fleet = *f
+	}
+	if m.with != nil {
+		if f := t.Fleets[m.with.plan.Fleet]; f != nil {
+			now.fleet.add(f)
+		}
 	}
 	now.load, now.loadRSS = t.CPU, t.RSS
 	return now, s.target.alive()
