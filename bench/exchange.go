@@ -68,9 +68,9 @@ type fleetStatus struct {
 	Sent    int64 `json:"sent"`
 	Errors  int64 `json:"errors"` // answers of type error
 
-	Bytes            int64 `json:"bytes"`  // of frames, all viewers
-	Frames           int64 `json:"frames"` // batches at viewers that see frames
-	FrameBytes       int64 `json:"frame_bytes"`
+	Bytes            int64 `json:"bytes"`       // everything, handshakes included, all viewers
+	Frames           int64 `json:"frames"`      // batches at viewers that see frames
+	FrameBytes       int64 `json:"frame_bytes"` // of batches, all viewers
 	VerifiedFrames   int64 `json:"verified_frames"`
 	VerifiedComments int64 `json:"verified_comments"`
 	VerifiedBytes    int64 `json:"verified_bytes"`

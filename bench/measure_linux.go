@@ -133,7 +133,7 @@ func (m *measurement) second(now *snapshot) Second {
 // arrived is what came between two moments, over all viewers. Bytes are
 // counted everywhere; what they held is known from the verified viewers.
 func arrived(a, b *fleetStatus) (frames, deliveries, bytes float64) {
-	bytes = float64(b.Bytes - a.Bytes)
+	bytes = float64(b.FrameBytes - a.FrameBytes)
 	known := float64(b.VerifiedBytes - a.VerifiedBytes)
 	if known <= 0 {
 		return 0, 0, bytes

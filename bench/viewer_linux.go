@@ -169,6 +169,7 @@ func (v *viewer) count() {
 	v.heard = now
 	v.bytes += int64(n)
 	f.status.Bytes += int64(n)
+	f.status.FrameBytes += int64(n)
 }
 
 // consume takes whole frames off p and returns what is left of it.
@@ -191,6 +192,7 @@ func (v *viewer) consume(p []byte, now int64) []byte {
 		if v.level == counted && v.state == joined {
 			v.heard = now
 			v.bytes += int64(len(p))
+			v.fleet.status.FrameBytes += int64(len(p))
 			return nil
 		}
 		h, ok, err := readHeader(p)
