@@ -32,6 +32,7 @@ type Batch struct {
 	Lag      int64  // nanoseconds between due and sealed
 
 	frames [Encodings][]byte
+	bytes  int      // memory it holds
 	shards shardSet // loops that had members when it was sealed
 }
 

@@ -36,20 +36,24 @@ func (s *Shard) pass(rs *roomShard, n int, now int64) (visited int, done bool) {
 			continue
 		}
 		if rs.target != rs.last && len(rs.members) > 0 {
-			rs.target = rs.last // batches came meanwhile: once more
-			rs.cursor = len(rs.members) - 1
+			s.passDone(rs, now)
+			rs.begin(now) // batches came meanwhile: once more
 			continue
 		}
 		rs.passing = false
-		took := now - rs.began
-		rs.room.passTook(took)
-		s.count.Passes++
-		if s.PassDone != nil {
-			s.PassDone(took)
-		}
+		s.passDone(rs, now)
 		return max(visited, 1), true
 	}
 	return visited, false
+}
+
+func (s *Shard) passDone(rs *roomShard, now int64) {
+	took := now - rs.began
+	rs.room.passTook(took)
+	s.count.Passes++
+	if s.PassDone != nil {
+		s.PassDone(took)
+	}
 }
 
 // visit brings one member up to date unless its socket is full.

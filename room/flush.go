@@ -10,24 +10,33 @@ import "github.com/danmakud/danmakud/wsproto"
 type blockedOutput struct {
 	// The torn frame, of which off bytes are sent: a batch's, or rest when batch is nil.
 	batch *Batch
+	enc   Encoding
 	off   int
 	rest  []byte
 
-	replies []byte // whole frames, at most repliesBytesMax
-	pong    []byte // only the newest is kept
+	replies []byte // whole frames
 	since   int64  // when this frame was torn
 }
 
 // Reply sends one or more whole frames (or the handshake's answer) to one viewer,
-// now or after what waits before it. p is copied if it has to wait. Loop goroutine only.
+// now or after what waits before it; it is dropped and counted when too much waits
+// already. p is copied if it has to wait. Loop goroutine only.
 func (s *Shard) Reply(slot uint32, p []byte, now int64) {
-	m := s.member(slot)
-	if m.blocked {
-		out := s.blocked[slot]
-		if len(out.replies)+len(p) > repliesBytesMax {
+	if m := s.member(slot); m.blocked {
+		if waits := len(s.blocked[slot].replies); waits > 0 && waits+len(p) > repliesBytesMax {
 			s.count.RepliesDropped++
 			return
 		}
+	}
+	s.LastReply(slot, p, now)
+}
+
+// LastReply is Reply for what must not be dropped since it ends the connection.
+// Loop goroutine only.
+func (s *Shard) LastReply(slot uint32, p []byte, now int64) {
+	m := s.member(slot)
+	if m.blocked {
+		out := s.blocked[slot]
 		out.replies = append(out.replies, p...)
 		return
 	}
@@ -37,17 +46,6 @@ func (s *Shard) Reply(slot uint32, p []byte, now int64) {
 	} else if n < len(p) {
 		s.block(slot, m, &blockedOutput{rest: append([]byte(nil), p[n:]...), since: now})
 	}
-}
-
-// Pong answers a ping. When the viewer is blocked the newest pong replaces one
-// that still waits (RFC 6455 section 5.5.3). Loop goroutine only.
-func (s *Shard) Pong(slot uint32, frame []byte, now int64) {
-	if s.member(slot).blocked {
-		out := s.blocked[slot]
-		out.pong = append(out.pong[:0], frame...)
-		return
-	}
-	s.Reply(slot, frame, now)
 }
 
 // Drained reports whether nothing waits to be written to slot. Loop goroutine only.
@@ -70,7 +68,7 @@ func (s *Shard) Writable(slot uint32, now int64) {
 func (s *Shard) resume(slot uint32, m *member, now int64) bool {
 	out := s.blocked[slot]
 	for {
-		done, err := s.sendTorn(slot, m, out)
+		done, err := s.sendTorn(slot, out)
 		if err != nil {
 			s.w.Failed(slot, err)
 			return false
@@ -78,12 +76,10 @@ func (s *Shard) resume(slot uint32, m *member, now int64) bool {
 		if !done {
 			return false
 		}
-		if len(out.pong) == 0 && len(out.replies) == 0 {
+		if len(out.replies) == 0 {
 			break
 		}
-		out.rest = append(append(out.rest[:0], out.pong...), out.replies...)
-		out.pong, out.replies = out.pong[:0], out.replies[:0]
-		out.since = now
+		out.rest, out.replies, out.since = out.replies, nil, now
 	}
 	m.blocked = false
 	delete(s.blocked, slot)
@@ -93,10 +89,10 @@ func (s *Shard) resume(slot uint32, m *member, now int64) bool {
 }
 
 // sendTorn makes one attempt at the rest of the torn frame.
-func (s *Shard) sendTorn(slot uint32, m *member, out *blockedOutput) (done bool, err error) {
+func (s *Shard) sendTorn(slot uint32, out *blockedOutput) (done bool, err error) {
 	if out.batch != nil {
-		out.off, err = out.batch.write(s.w, slot, m.enc, out.off)
-		if err != nil || out.off < out.batch.size(m.enc) {
+		out.off, err = out.batch.write(s.w, slot, out.enc, out.off)
+		if err != nil || out.off < out.batch.size(out.enc) {
 			return false, err
 		}
 		out.batch = nil
@@ -137,7 +133,7 @@ func (s *Shard) sendBatches(slot uint32, m *member, rs *roomShard, now int64) {
 		s.count.FramesWritten++
 		s.count.CommentsDelivered += uint64(b.Comments)
 		if n < b.size(m.enc) {
-			s.block(slot, m, &blockedOutput{batch: b, off: n, since: now})
+			s.block(slot, m, &blockedOutput{batch: b, enc: m.enc, off: n, since: now})
 			return
 		}
 	}

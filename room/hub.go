@@ -4,6 +4,7 @@ import (
 	"errors"
 	"hash/maphash"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,7 +34,8 @@ type Hub struct {
 	mu sync.Mutex
 	// Guarded by mu.
 	rooms     map[string]*Room
-	evictedAt int64 // last time empty rooms were evicted for lack of places
+	made      uint64 // rooms so far: a room that comes back has another epoch
+	evictedAt int64  // last time empty rooms were evicted for lack of places
 }
 
 // NewHub makes a hub without rooms.
@@ -98,7 +100,9 @@ func (h *Hub) roomLocked(name string, now int64) (*Room, error) {
 		return nil, ErrRoomsFull
 	}
 	name = strings.Clone(name) // it may point into a receive buffer
-	r := &Room{name: name, hub: h, members: make([]uint32, h.cfg.Shards)}
+	h.made++
+	epoch := h.cfg.Epoch + "-" + strconv.FormatUint(h.made, 36)
+	r := &Room{name: name, epoch: epoch, hub: h, members: make([]uint32, h.cfg.Shards)}
 	r.tick.Store(int64(h.cfg.Tick))
 	h.rooms[name] = r
 	h.count.Store(int64(len(h.rooms)))
@@ -165,9 +169,6 @@ func (h *Hub) List(after string, limit int) []Info {
 
 // Rooms returns how many rooms there are.
 func (h *Hub) Rooms() int { return int(h.count.Load()) }
-
-// Epoch names this run of the node.
-func (h *Hub) Epoch() string { return h.cfg.Epoch }
 
 // Sealed returns how many batches were sealed. Each is encoded and framed once
 // per encoding.

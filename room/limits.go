@@ -5,14 +5,17 @@ import "time"
 // Limits that are not configured, each with its reason.
 const (
 	// prefixRoom is free in front of the pending comments: the longest batch
-	// prefix is 212 bytes (64 of room name, five numbers of at most 20 digits,
+	// prefix is 245 bytes (64 of room name, five numbers of at most 20 digits,
 	// the field names) and the WebSocket header takes at most 10.
-	prefixRoom = 256
+	prefixRoom = 288
 	// suffixRoom holds the "]}" that ends a batch.
 	suffixRoom = 2
 	// repliesBytesMax bounds what a blocked viewer may have waiting besides its
-	// torn frame: a welcome of 20 comments of 200 CJK characters fits.
+	// torn frame. One bundle of replies of any size is always kept.
 	repliesBytesMax = 64 << 10
+	// ringBytesMax bounds the batches one loop keeps of a room for laggards,
+	// besides their number: rooms that once were busy must not stay large.
+	ringBytesMax = 4 << 20
 	// sliceMembers is how many members of one room are served before the next
 	// room's pass gets its turn, so a huge room does not delay a small one.
 	sliceMembers = 64
@@ -40,12 +43,11 @@ type Config struct {
 	History         int           // newest comments shown to who joins; 0 = none
 	Ring            int           // batches kept per room for viewers that lag [16]
 	MaxRooms        int           // rooms of the process [100,000]
-	Epoch           string        // names this run of the node in welcome and resume
+	Epoch           string        // names this run of the node; rooms add to it
 	FirstID         uint64        // comment ids count up from here
 
-	// Kick is called, possibly under locks and from any goroutine, when a room
-	// becomes due earlier than all others: the sealer must look at NextDue again.
-	// It must not block nor call back into the hub.
+	// Kick is called from any goroutine when a room becomes due earlier than all
+	// others: the sealer must look at NextDue again. It must not block.
 	Kick func()
 }
 

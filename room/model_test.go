@@ -178,7 +178,7 @@ func (m *model) seal(room int, lost int) {
 			m.inboxes[i] = append(m.inboxes[i], b)
 		}
 	}
-	r.Posted(m.now)
+	r.Posted()
 }
 
 func (m *model) deliver(shard, n int) {

@@ -10,7 +10,7 @@ func AppendWelcome(dst []byte, e *Entry, uid uint64) []byte {
 	dst = append(dst, `{"type":"welcome","room":"`...)
 	dst = append(dst, e.Room.name...)
 	dst = append(dst, `","epoch":"`...)
-	dst = append(dst, e.Room.hub.cfg.Epoch...)
+	dst = append(dst, e.Room.epoch...)
 	dst = append(dst, `","seq":`...)
 	dst = strconv.AppendUint(dst, e.Seq, 10)
 	dst = append(dst, `,"tick_ms":`...)

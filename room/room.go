@@ -20,8 +20,9 @@ var (
 // tick. Its members live in the shards. All methods may be called by any goroutine.
 type Room struct {
 	// Fixed after construction.
-	name string
-	hub  *Hub
+	name  string
+	epoch string
+	hub   *Hub
 
 	// Atomic; any goroutine.
 	passMax atomic.Int64 // longest pass reported since the last seal, ns
@@ -76,7 +77,7 @@ func (r *Room) Publish(c *Comment, now, wall int64) (id uint64, sealNow bool, er
 	}
 	id = r.hub.nextID.Add(1)
 	if r.pending == nil {
-		r.pending = make([]byte, prefixRoom, max(r.sizeHint, 2*prefixRoom))
+		r.pending = make([]byte, prefixRoom, r.firstSizeLocked(now))
 	}
 	if len(r.ends) > 0 {
 		r.pending = append(r.pending, ',')
@@ -108,6 +109,15 @@ func (r *Room) roomForLocked(c *Comment) bool {
 	return len(r.ends) < comments && len(r.pending)+len(c.Text) < bytes
 }
 
+// firstSizeLocked is the capacity a batch begins with: what the last one needed,
+// unless the room was quiet since, when one comment is all there will be.
+func (r *Room) firstSizeLocked(now int64) int {
+	if now-r.sealed >= r.tick.Load() {
+		return 2 * prefixRoom
+	}
+	return max(r.sizeHint, 2*prefixRoom)
+}
+
 // dirtyLocked sees to it that the room gets sealed: it puts it into the due
 // list, or answers true if that is to happen at once. It unlocks r.mu, since the
 // due list has its own lock.
@@ -129,6 +139,9 @@ func (r *Room) dirtyLocked(now int64) (sealNow bool) {
 	r.hub.due.push(due, r)
 	return false
 }
+
+// Epoch names this life of the room: sequences count within it.
+func (r *Room) Epoch() string { return r.epoch }
 
 // Seal makes what is pending one batch, or returns nil if nothing is. The caller
 // posts it to every loop that Wanted it and then calls Posted: until then the
@@ -157,6 +170,7 @@ func (r *Room) Seal(now, wall int64) *Batch {
 	commentsEnd := len(r.pending)
 	b.frames[EncodingJSON] = frameBatch(r.pending, &h)
 	r.recent.add(r.pending[prefixRoom:commentsEnd], r.ends, r.hub.cfg.History)
+	b.bytes = cap(r.pending)
 	r.sizeHint = commentsEnd + commentsEnd/4 + suffixRoom
 	r.pending, r.ends, r.likes, r.sampled = nil, nil, 0, 0
 	r.adaptTickLocked()
@@ -166,15 +180,17 @@ func (r *Room) Seal(now, wall int64) *Batch {
 }
 
 // Posted tells that the room's last batch is in every inbox it had to go to.
-// sealNow as in Publish, if comments came meanwhile.
-func (r *Room) Posted(now int64) (sealNow bool) {
+// What was said meanwhile comes into the due list.
+func (r *Room) Posted() {
 	r.mu.Lock()
-	r.queued = false
-	if !r.pendingLocked() {
-		r.mu.Unlock()
-		return false
+	pending := r.pendingLocked()
+	r.queued = pending
+	r.due, r.quiet = r.sealed+r.tick.Load(), false
+	due := r.due
+	r.mu.Unlock()
+	if pending {
+		r.hub.due.push(due, r)
 	}
-	return r.dirtyLocked(now)
 }
 
 func (r *Room) pendingLocked() bool {
@@ -234,6 +250,7 @@ func (r *Room) Info() Info {
 // enterLocked counts a member in and returns the sequence it starts after.
 func (r *Room) enterLocked(shard int) (seq, total uint64) {
 	r.online++
+	r.shown = -1 // who has just joined must hear the next change, whichever it is
 	r.present.Store(int64(r.online))
 	if r.members[shard]++; r.members[shard] == 1 {
 		r.wanted.add(shard)

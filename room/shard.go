@@ -74,6 +74,7 @@ type roomShard struct {
 	ring    []*Batch // ring[seq % len], batches first..last
 	first   uint64
 	last    uint64 // newest batch delivered to this shard
+	bytes   int    // memory of the batches in the ring
 
 	// The pass under way: members[cursor] is next, -1 = none is left.
 	passing bool
@@ -171,7 +172,7 @@ func (s *Shard) Deliver(batches []*Batch, now int64) {
 		if b.Seq != rs.last+1 {
 			s.count.BatchesMissed += b.Seq - rs.last - 1
 			clear(rs.ring)
-			rs.first = b.Seq
+			rs.first, rs.bytes = b.Seq, 0
 		}
 		rs.keep(b)
 		if rs.passing {
@@ -185,11 +186,23 @@ func (s *Shard) Deliver(batches []*Batch, now int64) {
 
 // keep puts b into the ring as the newest.
 func (rs *roomShard) keep(b *Batch) {
+	n := uint64(len(rs.ring))
 	rs.last = b.Seq
-	rs.ring[b.Seq%uint64(len(rs.ring))] = b
-	if n := uint64(len(rs.ring)); rs.last-rs.first >= n {
-		rs.first = rs.last - n + 1
+	rs.bytes += b.bytes
+	if rs.last-rs.first >= n {
+		rs.dropOldest()
 	}
+	rs.ring[b.Seq%n] = b
+	for rs.bytes > ringBytesMax && rs.first < rs.last {
+		rs.dropOldest()
+	}
+}
+
+func (rs *roomShard) dropOldest() {
+	old := &rs.ring[rs.first%uint64(len(rs.ring))]
+	rs.bytes -= (*old).bytes
+	*old = nil
+	rs.first++
 }
 
 // batch returns the batch with the low sequence bits given, or nil when it is
