@@ -7,6 +7,7 @@ import (
 
 	"github.com/danmakud/danmakud/poller"
 	"github.com/danmakud/danmakud/room"
+	"github.com/danmakud/danmakud/wsproto"
 	"github.com/valyala/fastjson"
 )
 
@@ -36,7 +37,9 @@ func (h *handler) command(s poller.Slot, msg []byte) {
 	case "switch":
 		h.switchRoom(s, &f, ref)
 	case "ping":
-		h.replyPong(ref)
+		if h.spend(s, ref) {
+			h.replyPong(ref)
+		}
 	default:
 		h.refuseCommand(s, ref, refusedBadType, "type is comment, like, switch or ping", 0)
 	}
@@ -178,11 +181,11 @@ func (h *handler) switchRoom(s poller.Slot, f *fields, ref string) {
 	entry, err := h.shard.Join(uint32(s), name, room.EncodingJSON, h.server.config.History, now)
 	if err != nil { // no place for a new room: back to the old one, which still has its own
 		h.server.rejected.rooms.Add(1)
-		h.refuseCommand(s, ref, refusedOverloaded, "no place for another room", 0)
 		if entry, err = h.shard.Join(uint32(s), before, room.EncodingJSON, 0, now); err != nil {
-			h.lastWords(s, reasonRoomsFull)
+			h.finish(s, wsproto.CodeTryLater, "no place for the room", reasonRoomsFull)
 			return
 		}
+		h.refuseCommand(s, ref, refusedOverloaded, "no place for another room", 0)
 	}
 	h.welcome(&entry, h.session(s).uid)
 }

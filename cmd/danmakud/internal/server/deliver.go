@@ -7,27 +7,26 @@ import (
 // sealRooms seals the rooms whose first comment came in this turn, so that a
 // quiet room is served without waking another goroutine.
 func (h *handler) sealRooms() {
+	rooms := h.sealNow
+	h.sealNow = h.sealNow[:0]
 	now := h.loop.Now()
-	for len(h.sealNow) > 0 {
-		for i, r := range h.sealNow {
-			if b := r.Seal(now, h.loop.Wall()); b != nil {
-				h.sealed = append(h.sealed, b)
-			}
-			h.sealNow[i] = nil
+	for i, r := range rooms {
+		if b := r.Seal(now, h.loop.Wall()); b != nil {
+			h.sealed = append(h.sealed, b)
 		}
-		h.sealNow = h.server.post(h.sealNow[:0], h.sealed, h, now)
-		clear(h.sealed)
-		h.sealed = h.sealed[:0]
+		rooms[i] = nil
 	}
+	h.server.post(h.sealed, h, now)
+	clear(h.sealed)
+	h.sealed = h.sealed[:0]
 }
 
 // post brings sealed batches to every loop that has members of their rooms: by
 // hand to the loop of own, if given, through the inbox to the others, each woken
-// at most once. It appends to again the rooms that must be sealed at once, which
-// can only be when the tick passed meanwhile.
-func (s *Server) post(again []*room.Room, batches []*room.Batch, own *handler, now int64) []*room.Room {
+// at most once.
+func (s *Server) post(batches []*room.Batch, own *handler, now int64) {
 	if len(batches) == 0 {
-		return again
+		return
 	}
 	for _, h := range s.handlers {
 		if h == own {
@@ -42,11 +41,8 @@ func (s *Server) post(again []*room.Room, batches []*room.Batch, own *handler, n
 	}
 	for _, b := range batches {
 		s.metrics.tickLag.Observe(float64(b.Lag) / 1e9)
-		if b.Room.Posted(now) {
-			again = append(again, b.Room)
-		}
+		b.Room.Posted()
 	}
-	return again
 }
 
 // wantedBy returns the batches of rooms in which loop has members. The result is

@@ -16,7 +16,7 @@ const (
 	// server with few viewers goes down at once.
 	drainStepMin = 10
 	// drainGrace is what is left for answers to the last close frames.
-	drainGrace = 3 * time.Second
+	drainGrace = 5 * time.Second
 	// retryMin and retryMax bound the wait that a viewer is asked for: spread, so
 	// that they do not all come back to the next node in the same second.
 	retryMin, retryMax = 500 * time.Millisecond, 5 * time.Second
@@ -55,6 +55,7 @@ func (s *Server) drain() error {
 
 // drainSome says goodbye to n viewers of this loop.
 func (h *handler) drainSome(n int) {
+	h.out = h.out[:0]
 	for i, slots := 0, h.loop.Slots(); i < slots && n > 0; i++ {
 		s := poller.Slot(i)
 		switch h.session(s).state {

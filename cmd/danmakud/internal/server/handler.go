@@ -15,8 +15,11 @@ const (
 	broadcastBudget = 256
 	// headMax caps a request head; browsers with cookies stay well below.
 	headMax = 8 << 10
-	// closeLinger is how long a peer has to answer our close frame, in seconds.
-	closeLinger = 2
+	// closeLinger is how long a peer has to answer our close frame.
+	closeLinger = 2 * time.Second
+	// repliesFlush is the size at which replies are written before the rest of a
+	// read is looked at, so that one read cannot call forth more than this at once.
+	repliesFlush = 16 << 10
 	// strikesMax refused messages within as many seconds end a connection.
 	strikesMax = 100
 )
@@ -73,7 +76,7 @@ func (w loopWriter) Failed(slot uint32, err error) {
 func (h *handler) Opened(s poller.Slot) {
 	*h.session(s) = session{
 		state:    stateHandshaking,
-		deadline: h.loop.Seconds() + seconds(h.server.config.HandshakeTimeout),
+		deadline: h.deadline(h.server.config.HandshakeTimeout),
 		tokens:   float32(h.server.config.CommentBurst),
 		refilled: h.nowMs(),
 	}
@@ -81,6 +84,7 @@ func (h *handler) Opened(s poller.Slot) {
 
 // Data takes what was read from a connection.
 func (h *handler) Data(s poller.Slot, p []byte) {
+	h.out = h.out[:0] // a panic may have left another connection's replies
 	switch h.session(s).state {
 	case stateHandshaking:
 		h.shakeHands(s, p)
@@ -142,10 +146,13 @@ func (h *handler) lastWords(s poller.Slot, r poller.Reason) {
 	c := h.session(s)
 	h.shard.Leave(uint32(s), h.loop.Now())
 	c.state, c.reason = stateClosing, r
-	c.deadline = h.loop.Seconds() + closeLinger
+	c.deadline = h.deadline(closeLinger)
 	delete(h.carried, s)
 	delete(h.messages, s)
-	h.flushReplies(s)
+	if len(h.out) > 0 && h.loop.Open(s) {
+		h.shard.LastReply(uint32(s), h.out, h.loop.Now())
+	}
+	h.out = h.out[:0]
 	h.finishWhenDrained(s)
 }
 
@@ -167,12 +174,12 @@ func (h *handler) flushReplies(s poller.Slot) {
 		h.shard.Reply(uint32(s), h.out, h.loop.Now())
 	}
 	h.out = h.out[:0]
-	if cap(h.out) > 1<<20 {
-		h.out = nil // a flood of pings grew it
-	}
 }
 
 func (h *handler) nowMs() uint32 { return uint32(h.loop.Now() / 1e6) }
+
+// deadline is d from now on the coarse clock, at most two seconds late.
+func (h *handler) deadline(d time.Duration) uint32 { return h.loop.Seconds() + 1 + seconds(d) }
 
 // seconds rounds a duration up to the coarse clock, at least one.
 func seconds(d time.Duration) uint32 { return uint32(max(1, (d+time.Second-1)/time.Second)) }

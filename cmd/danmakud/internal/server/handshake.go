@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -54,7 +55,7 @@ func (h *handler) upgrade(s poller.Slot, head, rest []byte) {
 		h.handOver(s, head, rest)
 		return
 	case errors.As(err, &refusal):
-		h.refuse(s, refusal, reasonBadRequest)
+		h.refuse(s, refusal, refusalReason(refusal))
 		return
 	default:
 		h.refuse(s, &wsproto.Refusal{Status: 400, Message: err.Error()}, reasonBadRequest)
@@ -63,7 +64,7 @@ func (h *handler) upgrade(s poller.Slot, head, rest []byte) {
 	entry, err := h.shard.Join(uint32(s), wish.room, room.EncodingJSON, wish.history(h), h.loop.Now())
 	if err != nil {
 		h.server.rejected.rooms.Add(1)
-		h.refuse(s, &wsproto.Refusal{Status: 503, Message: "no room for another room; try again later"}, reasonRoomsFull)
+		h.refuse(s, &wsproto.Refusal{Status: 503, Message: "no place for another room; try again later", Header: []string{"Retry-After: 5"}}, reasonRoomsFull)
 		return
 	}
 	c := h.session(s)
@@ -113,7 +114,12 @@ type joinWish struct {
 func (w *joinWish) read(r *wsproto.Request) error {
 	w.comments = -1
 	name, found := strings.CutPrefix(r.Path, "/ws/")
-	if !found {
+	if found {
+		var err error
+		if name, err = url.PathUnescape(name); err != nil {
+			name = ""
+		}
+	} else {
 		if r.Path != "/ws" {
 			return &wsproto.Refusal{Status: 404, Message: "WebSockets are served at /ws/{room}"}
 		}

@@ -34,6 +34,11 @@ func (h *handler) frames(s poller.Slot, p []byte) {
 		if h.session(s).state != stateOpen {
 			return
 		}
+		if len(h.out) >= repliesFlush {
+			if h.flushReplies(s); h.session(s).state != stateOpen {
+				return
+			}
+		}
 	}
 	switch {
 	case len(buf) > 0:
@@ -47,8 +52,8 @@ func (h *handler) frames(s poller.Slot, p []byte) {
 func (h *handler) frame(s poller.Slot, f wsproto.Frame) {
 	switch f.Op {
 	case wsproto.OpPing:
-		// All pongs of one read go out in one write; while the viewer is blocked
-		// the shard keeps them within its bound.
+		// The pongs of one read go out together; while the viewer is blocked the
+		// shard keeps them within its bound.
 		h.out = wsproto.AppendFrame(h.out, wsproto.OpPong, f.Payload)
 	case wsproto.OpPong:
 		h.session(s).pinged = 0

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"sync"
 	"time"
 
 	"github.com/danmakud/danmakud/poller"
@@ -13,10 +14,15 @@ import (
 // done, as plain numbers of one loop or as the poller's atomics; a scrape
 // collects them, so that counting costs the hot path nothing.
 type metrics struct {
+	// Fixed after construction.
 	registry *prometheus.Registry
 	tickLag  prometheus.Histogram
 	pass     prometheus.Histogram
 	server   *Server
+
+	mu sync.Mutex
+	// Guarded by mu, by which scrapes take turns.
+	last []loopCounts // by loop
 }
 
 // snapshotTimeout bounds how long a scrape waits for a busy loop.
@@ -51,23 +57,37 @@ func (h *handler) counts() loopCounts {
 	return loopCounts{h.shard.Counts(), h.closes, h.refused, h.comments, h.likes, h.upgraded, h.moved}
 }
 
-// collect asks each loop for its counts and adds them up.
+// collect asks each loop for its counts and adds them up. A loop that does not
+// answer in time counts as it last did: a counter must never go back.
 func (m *metrics) collect() (sum loopCounts) {
-	answers := make(chan loopCounts, len(m.server.handlers))
+	type answer struct {
+		loop   int
+		counts loopCounts
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	answers := make(chan answer, len(m.server.handlers))
 	asked := 0
-	for _, h := range m.server.handlers {
-		if h.loop.Post(func() { answers <- h.counts() }) {
+	for i, h := range m.server.handlers {
+		if h.loop.Post(func() { answers <- answer{i, h.counts()} }) {
 			asked++
 		}
 	}
+	if m.last == nil {
+		m.last = make([]loopCounts, len(m.server.handlers))
+	}
 	timeout := time.After(snapshotTimeout)
+wait:
 	for range asked {
 		select {
-		case c := <-answers:
-			sum.add(&c)
+		case a := <-answers:
+			m.last[a.loop] = a.counts
 		case <-timeout:
-			return sum
+			break wait
 		}
+	}
+	for i := range m.last {
+		sum.add(&m.last[i])
 	}
 	return sum
 }

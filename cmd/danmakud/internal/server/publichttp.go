@@ -47,10 +47,12 @@ func newPublicHTTP(s *Server) *publicHTTP {
 		ReadHeaderTimeout: s.config.HandshakeTimeout,
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      30 * time.Second,
-		IdleTimeout:       15 * time.Second,
 		MaxHeaderBytes:    headMax,
 		ErrorLog:          discardLog,
 	}
+	// One request a connection: on a kept one a proxy could send an upgrade,
+	// which net/http cannot give back to a loop.
+	p.http.SetKeepAlivesEnabled(false)
 	return p
 }
 

@@ -19,9 +19,9 @@ const (
 	reasonBinary                                             // a binary message, which this subprotocol has not
 	reasonAbuse                                              // too many refused messages
 	reasonPongTimeout                                        // no answer to a ping
-	reasonStalled                                            // took nothing of a frame for too long
+	reasonStalled                                            // has not taken a whole frame for too long
 	reasonDrain                                              // the server goes down
-	reasonViolation                                          // wsproto.Violations()[reason-reasonViolation]
+	reasonViolation                                          // wsproto.Violations()[reason-reasonViolation], then wsproto.Refusals()
 )
 
 var reasonNames = map[poller.Reason]string{
@@ -48,6 +48,26 @@ var violationReasons = func() map[*wsproto.Violation]poller.Reason {
 	return m
 }()
 
+// refusalReasons numbers the refused handshakes, behind the violations.
+var refusalReasons = func() map[*wsproto.Refusal]poller.Reason {
+	m := make(map[*wsproto.Refusal]poller.Reason)
+	first := reasonViolation + poller.Reason(len(violationReasons))
+	for i, r := range wsproto.Refusals() {
+		m[r] = first + poller.Reason(i)
+		reasonNames[m[r]] = "refused_" + r.Name
+	}
+	return m
+}()
+
+// refusalReason tells refusals of the protocol apart; those of our own, about
+// the request's target, are one.
+func refusalReason(r *wsproto.Refusal) poller.Reason {
+	if reason, ok := refusalReasons[r]; ok {
+		return reason
+	}
+	return reasonBadRequest
+}
+
 // reasonName returns the metric label of r.
 func reasonName(r poller.Reason) string {
 	if name, ok := reasonNames[r]; ok {
@@ -64,7 +84,7 @@ func allReasons() []poller.Reason {
 			all = append(all, r)
 		}
 	}
-	last := reasonViolation + poller.Reason(len(violationReasons))
+	last := reasonViolation + poller.Reason(len(violationReasons)+len(refusalReasons))
 	for r := reasonClientClose; r < last; r++ {
 		all = append(all, r)
 	}

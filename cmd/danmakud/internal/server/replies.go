@@ -26,10 +26,14 @@ const (
 var refusalCodes = [refusals]string{"bad_json", "bad_type", "bad_field", "too_long", "empty", "rate_limited", "overloaded"}
 
 // refuseCommand answers a message with an error. The connection stays open
-// unless that happens too often: then it is abuse.
+// unless the viewer is at fault too often: then it is abuse, and the connection
+// is closing when this returns.
 func (h *handler) refuseCommand(s poller.Slot, ref string, code refusal, message string, retryMs int64) {
 	h.refused[code]++
 	h.replyError(ref, code, message, retryMs)
+	if code == refusedOverloaded {
+		return // our fault, not the viewer's
+	}
 	c := h.session(s)
 	if c.strikes++; c.strikes >= strikesMax {
 		h.finish(s, wsproto.CodePolicy, "too many refused messages", reasonAbuse)

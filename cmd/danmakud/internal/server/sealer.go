@@ -2,6 +2,8 @@ package server
 
 import (
 	"time"
+
+	"github.com/danmakud/danmakud/room"
 )
 
 // hubSweepEvery is how often empty rooms are looked for.
@@ -14,6 +16,8 @@ type sealer struct {
 	kick   chan struct{} // a room became due before all others
 	stop   chan struct{}
 	done   chan struct{}
+
+	batches []*room.Batch // owned by run; kept for its memory
 }
 
 func newSealer(s *Server) *sealer {
@@ -33,7 +37,7 @@ func (l *sealer) run() {
 	timer := time.NewTimer(hubSweepEvery)
 	defer timer.Stop()
 	var swept int64
-	for {
+	for !l.stopped() {
 		now := l.server.now()
 		if now-swept >= int64(hubSweepEvery) {
 			swept = now
@@ -52,7 +56,6 @@ func (l *sealer) run() {
 		case <-timer.C:
 		case <-l.kick:
 		case <-l.stop:
-			l.sealDue(l.server.now() + int64(time.Hour)) // what was said is delivered
 			return
 		}
 	}
@@ -61,16 +64,17 @@ func (l *sealer) run() {
 // sealDue seals what is due at now and posts it.
 func (l *sealer) sealDue(now int64) {
 	s := l.server
-	batches := s.hub.SealDue(nil, now, time.Now().UnixMilli())
-	again := s.post(nil, batches, nil, now)
-	for len(again) > 0 {
-		batches = batches[:0:0]
-		for _, r := range again {
-			if b := r.Seal(now, time.Now().UnixMilli()); b != nil {
-				batches = append(batches, b)
-			}
-		}
-		again = s.post(again[:0], batches, nil, now)
+	l.batches = s.hub.SealDue(l.batches[:0], now, time.Now().UnixMilli())
+	s.post(l.batches, nil, now)
+	clear(l.batches)
+}
+
+func (l *sealer) stopped() bool {
+	select {
+	case <-l.stop:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -41,6 +41,10 @@ var protocols = []string{"danmaku.v1.json"}
 // delivery in small rooms. Two, since the sealer and the collector may take one.
 const spareProcs = 2
 
+// otherFiles is what is kept for listeners, pollers, the control listener's
+// connections and the log.
+const otherFiles = 128
+
 // Server is a running danmakud.
 type Server struct {
 	// Fixed after construction.
@@ -81,8 +85,15 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) error {
 
 // New opens the listeners; nothing is accepted before Start.
 func New(c config.Config, log *slog.Logger) (*Server, error) {
-	if soft, hard, err := poller.RaiseNoFile(); err != nil {
+	soft, hard, err := poller.RaiseNoFile()
+	if err != nil {
 		log.Warn("limit of open files stays as it is", "soft", soft, "hard", hard, "error", err)
+	}
+	if c.MaxConnections == 0 { // all that is open besides viewers must find a place
+		c.MaxConnections = int(min(soft, 1<<24)) - c.HTTPConnections - otherFiles
+		if c.MaxConnections < 1 {
+			return nil, fmt.Errorf("no place for viewers: %d files may be open, %d are for HTTP", soft, c.HTTPConnections)
+		}
 	}
 	doctor.LogFirst(log, doctor.ThisHost(), c.MaxConnections)
 	s := &Server{config: c, log: log}

@@ -10,6 +10,7 @@ var pingFrame = wsproto.AppendFrame(nil, wsproto.OpPing, nil)
 
 // Sweep looks at the clocks of all connections, once a second.
 func (h *handler) Sweep() {
+	h.out = h.out[:0]
 	now := h.loop.Seconds()
 	for i, n := 0, h.loop.Slots(); i < n; i++ {
 		s := poller.Slot(i)
@@ -56,7 +57,7 @@ func (h *handler) sweepOpen(s poller.Slot, c *session, now uint32) {
 	}
 }
 
-// closeStalled ends a viewer that took nothing of a frame for too long. Should
+// closeStalled ends a viewer that has not taken a whole frame for too long. Should
 // it drain within the linger time after all, it is told why.
 func (h *handler) closeStalled(slot uint32) {
 	if s := poller.Slot(slot); h.session(s).state == stateOpen {
