@@ -16,6 +16,10 @@ const (
 	// ringBytesMax bounds the batches one loop keeps of a room for laggards,
 	// besides their number: rooms that once were busy must not stay large.
 	ringBytesMax = 4 << 20
+	// stretchBytesMax is the frame size from which on a longer tick saves nothing:
+	// up to here a system call costs more than the bytes, beyond it a pass takes
+	// as long as it has bytes, however they are divided.
+	stretchBytesMax = 64 << 10
 	// sliceMembers is how many members of one room are served before the next
 	// room's pass gets its turn, so a huge room does not delay a small one.
 	sliceMembers = 64

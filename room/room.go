@@ -173,7 +173,7 @@ func (r *Room) Seal(now, wall int64) *Batch {
 	b.bytes = cap(r.pending)
 	r.sizeHint = commentsEnd + commentsEnd/4 + suffixRoom
 	r.pending, r.ends, r.likes, r.sampled = nil, nil, 0, 0
-	r.adaptTickLocked()
+	r.adaptTickLocked(b.size(EncodingJSON))
 	r.sealed, r.everSeal = now, true
 	r.hub.sealed.Add(1)
 	return b
@@ -199,18 +199,18 @@ func (r *Room) pendingLocked() bool {
 
 // adaptTickLocked stretches the tick when a pass took longer than it, so that
 // overload merges more instead of queueing, and shrinks it as soon as there is
-// air: where frames are large a pass takes as long as its tick has bytes, and a
-// tick that waited for much air would never find back. A room that was quiet for
-// a whole tick is at rest: whatever stretched it is over.
-func (r *Room) adaptTickLocked() {
+// air. Large frames do not stretch it: they would only grow, and everything come
+// later. A room that was quiet for a whole tick is at rest: whatever stretched it
+// is over.
+func (r *Room) adaptTickLocked(frameBytes int) {
 	base, most := int64(r.hub.cfg.Tick), int64(r.hub.cfg.MaxTick)
 	tick, pass := r.tick.Load(), r.passMax.Swap(0)
 	switch {
-	case pass > tick:
+	case pass > tick && frameBytes < stretchBytesMax:
 		tick = min(most, pass+pass/8)
 	case r.quiet:
 		tick = base
-	case pass < tick-tick/32:
+	case pass < tick-tick/32, frameBytes >= stretchBytesMax:
 		tick = max(base, tick-tick/16)
 	}
 	r.tick.Store(tick)

@@ -273,6 +273,30 @@ func TestEachLifeOfARoomHasItsEpoch(t *testing.T) {
 	}
 }
 
+// Frames that are large already do not get larger by a longer tick.
+func TestLargeFramesDoNotStretchTick(t *testing.T) {
+	h := NewHub(Config{Tick: 100 * time.Millisecond})
+	e, _ := NewShard(h, 0, &sink{}).Join(0, "r", EncodingJSON, 0, 0)
+	seal := func(comments int) time.Duration {
+		e.Room.passTook(400 * ms)
+		for range comments {
+			e.Room.Publish(chat(strings.Repeat("x", 100)), 0, 0)
+		}
+		e.Room.Seal(0, 0)
+		e.Room.Posted()
+		return e.Room.Tick()
+	}
+	if got := seal(1000); got != 100*time.Millisecond {
+		t.Errorf("tick %v after a frame of 150 KB", got)
+	}
+	if got := seal(10); got != 450*time.Millisecond {
+		t.Errorf("tick %v after a frame of 1.5 KB", got)
+	}
+	if got := seal(1000); got >= 450*time.Millisecond {
+		t.Errorf("tick %v, a large frame must shrink it", got)
+	}
+}
+
 func TestFullTickRefusesChatAndCountsIt(t *testing.T) {
 	h := NewHub(Config{PendingComments: 2})
 	e, _ := NewShard(h, 0, &sink{}).Join(0, "r", EncodingJSON, 0, 0)
