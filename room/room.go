@@ -31,25 +31,26 @@ type Room struct {
 
 	mu sync.Mutex
 	// Guarded by mu.
-	pending  []byte   // prefixRoom free bytes, then comments separated by commas; nil when nothing is pending
-	ends     []uint32 // end of each pending comment, counted from prefixRoom
-	likes    uint64
-	sampled  uint64 // comments refused since the last seal
-	queued   bool   // somebody has promised to call Seal, or has not posted the last batch yet
-	due      int64
-	quiet    bool  // nothing was said for a whole tick before what is pending
-	sealed   int64 // time of the last seal
-	everSeal bool
-	seq      uint64
-	total    uint64 // comments in all batches so far
-	sizeHint int    // what the next pending buffer starts with
-	online   int
-	shown    int      // online as last told in a batch
-	members  []uint32 // per shard
-	wanted   shardSet // shards with members
-	recent   history
-	gone     bool
-	emptied  int64 // when the last member left
+	pending    []byte   // prefixRoom free bytes, then comments separated by commas; nil when nothing is pending
+	ends       []uint32 // end of each pending comment, counted from prefixRoom
+	likes      uint64
+	sampled    uint64 // comments refused since the last seal
+	queued     bool   // somebody has promised to call Seal, or has not posted the last batch yet
+	due        int64
+	quiet      bool  // nothing was said for a whole tick before what is pending
+	sealed     int64 // time of the last seal
+	everSeal   bool
+	seq        uint64
+	total      uint64 // comments in all batches so far
+	frameBytes int    // size of the last batch's frame
+	sizeHint   int    // what the next pending buffer starts with
+	online     int
+	shown      int      // online as last told in a batch
+	members    []uint32 // per shard
+	wanted     shardSet // shards with members
+	recent     history
+	gone       bool
+	emptied    int64 // when the last member left
 }
 
 // Name returns the room's name.
@@ -204,13 +205,17 @@ func (r *Room) pendingLocked() bool {
 // is over.
 func (r *Room) adaptTickLocked(frameBytes int) {
 	base, most := int64(r.hub.cfg.Tick), int64(r.hub.cfg.MaxTick)
+	large := max(frameBytes, r.frameBytes) >= stretchBytesMax // the pass was about the frame before
+	r.frameBytes = frameBytes
 	tick, pass := r.tick.Load(), r.passMax.Swap(0)
 	switch {
-	case pass > tick && frameBytes < stretchBytesMax:
+	case large:
+		tick = max(base, tick-tick/4)
+	case pass > tick:
 		tick = min(most, pass+pass/8)
 	case r.quiet:
 		tick = base
-	case pass < tick-tick/32, frameBytes >= stretchBytesMax:
+	case pass < tick-tick/32:
 		tick = max(base, tick-tick/16)
 	}
 	r.tick.Store(tick)

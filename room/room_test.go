@@ -289,8 +289,11 @@ func TestLargeFramesDoNotStretchTick(t *testing.T) {
 	if got := seal(1000); got != 100*time.Millisecond {
 		t.Errorf("tick %v after a frame of 150 KB", got)
 	}
+	if got := seal(10); got != 100*time.Millisecond {
+		t.Errorf("tick %v: the long pass was the large frame's", got)
+	}
 	if got := seal(10); got != 450*time.Millisecond {
-		t.Errorf("tick %v after a frame of 1.5 KB", got)
+		t.Errorf("tick %v after frames of 1.5 KB", got)
 	}
 	if got := seal(1000); got >= 450*time.Millisecond {
 		t.Errorf("tick %v, a large frame must shrink it", got)
