@@ -31,6 +31,12 @@ const (
 	// yieldEvery is well below the 10 ms after which the runtime takes a goroutine
 	// for one that hogs its processor.
 	yieldEvery = 8 * time.Millisecond
+	// napMost bounds a sleep within napWithin of the last work that took several
+	// turns. After 10 ms in one sleep the runtime's monitor takes the loop's
+	// processor away and polls every 20 µs for a while, which with a tick of
+	// 100 ms cost more than waking up a few times between two ticks.
+	napMost   = 8 * time.Millisecond
+	napWithin = 300 * time.Millisecond
 	// logEvery is the least time between two log lines of one source.
 	logEvery = time.Second
 
