@@ -74,7 +74,7 @@ func main() {
 // printed once, without the usage text.
 func (p *program) run() int {
 	root := p.rootCommand()
-	root.SetArgs(p.args)
+	root.SetArgs(append([]string{}, p.args...)) // nil would mean those of the process
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
 	err := root.Execute()

@@ -144,8 +144,13 @@ func TestSignals(t *testing.T) {
 	}
 	status := make(chan int)
 	go func() { status <- tr.run() }()
-	if got := <-tr.exits; got != exitAtOnce {
-		t.Errorf("the second signal ends with %d, want %d", got, exitAtOnce)
+	select {
+	case got := <-tr.exits:
+		if got != exitAtOnce {
+			t.Errorf("the second signal ends with %d, want %d", got, exitAtOnce)
+		}
+	case got := <-status:
+		t.Fatalf("exit status %d before the second signal: %s", got, tr.stderrText())
 	}
 	close(release)
 	if got := <-status; got != exitOK {
