@@ -65,6 +65,7 @@ func newLoop(index int, k kernel, c *Config, shared *census) *Loop {
 	}
 	l.readClock()
 	l.sweepAt = l.now + int64(sweepEvery)
+	l.worked = l.now - int64(napWithin)
 	l.handler = c.NewHandler(l)
 	return l
 }

@@ -304,6 +304,48 @@ func TestDetachAndAdopt(t *testing.T) {
 	}
 }
 
+// A connection that moves keeps its bytes: what was read before goes along, what
+// is still in the socket is read by the other loop.
+func TestMoveToAnotherLoop(t *testing.T) {
+	var r *Reactor
+	var moved atomic.Int64
+	r = newReactor(t, loopback(3), func(h *hooks) {
+		h.data = func(s Slot, p []byte) {
+			if hop := p[0] - '0'; hop < 9 {
+				to := r.Loops()[(h.l.Index()+1)%3]
+				if h.l.Move(s, to, append([]byte{p[0] + 1}, p[1:]...)) {
+					moved.Add(1)
+					if h.l.Open(s) || h.l.Move(s, to, nil) {
+						t.Error("a connection that has moved is still open here")
+					}
+					return
+				}
+			}
+			h.l.Write(s, p)
+		}
+	})
+	r.Start()
+	for range 20 {
+		c := dial(t, r)
+		c.Write([]byte("0 first"))
+		got := make([]byte, 7)
+		if _, err := io.ReadFull(c, got); err != nil || string(got) != "9 first" {
+			t.Fatalf("%q came back: %v", got, err)
+		}
+		ping(t, c, "9 and then more")
+		c.Close()
+	}
+	if moved.Load() != 20*9 {
+		t.Errorf("%d moves", moved.Load())
+	}
+	eventually(t, "all are closed", func() bool { return r.Connections() == 0 })
+	for _, l := range r.Loops() {
+		if n := l.Stats().Connections; n != 0 {
+			t.Errorf("loop %d counts %d connections", l.Index(), n)
+		}
+	}
+}
+
 func TestClocks(t *testing.T) {
 	r := startReactor(t, loopback(1), nil)
 	l := r.Loops()[0]

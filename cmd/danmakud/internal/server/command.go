@@ -18,7 +18,11 @@ const (
 
 // command runs one message. msg is valid UTF-8 and lives until it returns.
 func (h *handler) command(s poller.Slot, msg []byte) {
-	v, err := h.json.ParseBytes(msg)
+	// The parser alone lets bad escapes and numbers pass.
+	v, err := (*fastjson.Value)(nil), fastjson.ValidateBytes(msg)
+	if err == nil {
+		v, err = h.json.ParseBytes(msg)
+	}
 	if err != nil || v.Type() != fastjson.TypeObject {
 		h.refuseCommand(s, "", refusedBadJSON, "a message is one JSON object", 0)
 		return

@@ -215,6 +215,11 @@ func TestAnswersToOneViewer(t *testing.T) {
 		{`[]`, "error", "bad_json", ""},
 		{`{"type":`, "error", "bad_json", ""},
 		{`hello`, "error", "bad_json", ""},
+		{`null`, "error", "bad_json", ""},
+		{`{"type":"comment","text":"a\x41"}`, "error", "bad_json", ""},
+		{`{"type":"comment","text":"x","color":01}`, "error", "bad_json", ""},
+		{`{"type":"comment","text":"x","color":1.5}`, "error", "bad_field", ""},
+		{`{"type":"comment","text":7,"ref":"` + strings.Repeat("<", 64) + `"}`, "error", "bad_field", strings.Repeat("<", 64)},
 	}
 	for _, c := range cases {
 		v.say("%s", c.say)
@@ -460,15 +465,115 @@ func TestPlainHTTPIsBounded(t *testing.T) {
 	s := start(t, func(c *config.Config) { c.HTTPConnections = 1 })
 	get(t, "http://"+s.addr()+"/healthz", 200)
 	eventually(t, s, "danmakud_http_connections 0")
-	first, err := net.Dial("tcp", s.addr())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer first.Close()
-	fmt.Fprint(first, "GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n") // and keeps the connection
-	if r, err := http.ReadResponse(bufio.NewReader(first), nil); err != nil || r.StatusCode != 200 {
-		t.Fatalf("readyz: %v %v", r, err)
+	if !s.public.take() { // as a request under way does
+		t.Fatal("the place was not given back")
 	}
 	get(t, "http://"+s.addr()+"/healthz", 503)
 	eventually(t, s, `danmakud_rejected_total{reason="http_connections"} 1`)
+	s.public.open.Add(-1)
+	get(t, "http://"+s.addr()+"/readyz", 200)
+}
+
+// A room's name may be percent-encoded in the path, as pages do.
+func TestRoomInPathIsDecoded(t *testing.T) {
+	s := start(t, nil)
+	c, _, err := websocket.DefaultDialer.Dial("ws://"+s.addr()+"/ws/live%3A1", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := viewer{t, c}
+	if m := v.expect("welcome"); m.Room != "live:1" {
+		t.Errorf("joined %q", m.Room)
+	}
+	v.Close()
+	for _, path := range []string{"/ws/a%20b", "/ws/", "/ws", "/ws?room=a/b", "/ws/r?history=x"} {
+		_, resp, err := websocket.DefaultDialer.Dial("ws://"+s.addr()+path, nil)
+		if err == nil || resp == nil || resp.StatusCode != 400 {
+			t.Errorf("%s: %v %v", path, resp, err)
+		}
+	}
+	eventually(t, s, `danmakud_closes_total{reason="bad_request"} 5`)
+}
+
+// A switch that is refused at the strike limit must not bring a closing
+// connection back into a room.
+func TestRefusedSwitchOfAnAbuserStaysOut(t *testing.T) {
+	s := start(t, func(c *config.Config) { c.MaxRooms, c.CommentRate = 1, 0 })
+	keeper, abuser := join(t, s, "only"), join(t, s, "only")
+	for range strikesMax - 1 {
+		abuser.say(`{"type":"dance"}`)
+	}
+	abuser.say(`{"type":"switch","room":"other"}`)
+	abuser.say(`{"type":"dance"}`)
+	if code := abuser.expectClose(); code != websocket.ClosePolicyViolation {
+		t.Errorf("closed with %d", code)
+	}
+	abuser.Close()
+	eventually(t, s, "danmakud_members 1")
+	keeper.say(`{"type":"comment","text":"alone"}`)
+	if m := keeper.expect("batch"); *m.Online != 1 {
+		t.Errorf("%d online", *m.Online)
+	}
+}
+
+// What a panic left unsent must not reach the next connection.
+func TestB1RepliesDoNotCrossConnections(t *testing.T) {
+	s := start(t, func(c *config.Config) { c.Loops = 1 })
+	a, b := join(t, s, "r"), join(t, s, "r")
+	h := s.handlers[0]
+	h.loop.Post(func() { h.replyPong("secret of a") }) // appended, and never flushed
+	b.say(`{"type":"ping","ref":"mine"}`)
+	if m := b.expect("pong"); m.Ref != "mine" {
+		t.Fatalf("b got %+v", m)
+	}
+	a.say(`{"type":"ping","ref":"still here"}`)
+	a.expect("pong")
+}
+
+// A scrape that a busy loop does not answer must not make counters go back.
+func TestCountersNeverGoBack(t *testing.T) {
+	s := start(t, nil)
+	join(t, s, "r")
+	eventually(t, s, "danmakud_handshakes_total 1")
+	release := make(chan struct{})
+	for _, h := range s.handlers {
+		h.loop.Post(func() { <-release })
+	}
+	text := scrape(t, s)
+	close(release)
+	if !strings.Contains(text, "\ndanmakud_handshakes_total 1\n") {
+		t.Error("a busy loop's handshakes are gone")
+	}
+}
+
+// Members of a small room are brought together on one loop, whichever accepted
+// them; those of a large one are spread.
+func TestSmallRoomsHaveAHome(t *testing.T) {
+	s := start(t, func(c *config.Config) { c.Loops = 4 })
+	home := s.hub.Home("small")
+	for range 8 {
+		join(t, s, "small")
+	}
+	for i, h := range s.handlers {
+		members := make(chan int)
+		h.loop.Post(func() { members <- h.shard.Counts().Members })
+		if n, want := <-members, map[bool]int{true: 8}[i == home]; n != want {
+			t.Errorf("loop %d of home %d has %d members", i, home, n)
+		}
+	}
+	eventually(t, s, "danmakud_connections 8")
+	for range 120 {
+		join(t, s, "large")
+	}
+	loops := 0
+	for _, h := range s.handlers {
+		members := make(chan int)
+		h.loop.Post(func() { members <- h.shard.Counts().Members })
+		if <-members > 8 {
+			loops++
+		}
+	}
+	if loops < 3 {
+		t.Errorf("120 members of one room are on %d loops", loops)
+	}
 }
