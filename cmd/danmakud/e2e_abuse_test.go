@@ -193,6 +193,13 @@ func TestCommentFlood(t *testing.T) {
 	if fmt.Sprint(acks) != "[a b]" || fmt.Sprint(limited) != "[c ]" {
 		t.Errorf("acks %q, rate_limited %q; want a b and c", acks, limited)
 	}
+	// Every kind of message is paid for from the same budget.
+	for _, m := range []string{`{"type":"ping","ref":"z"}`, `{"type":"like","ref":"z"}`, `{"type":"switch","room":"g","ref":"z"}`} {
+		v.send(m)
+		if e, _ := v.until("error"); e.Code != "rate_limited" || e.Ref != "z" {
+			t.Errorf("%s beyond the rate gives %+v", m, e)
+		}
+	}
 	if other := s.join("f"); len(other.welcome.History) != 2 {
 		t.Errorf("%d comments were published, want 2", len(other.welcome.History))
 	}

@@ -68,7 +68,7 @@ type Config struct {
 	// IdleTimeout is the silence in both directions after which a ping is sent;
 	// PongTimeout is how long the answer may take. IdleTimeout 0: no pings.
 	IdleTimeout, PongTimeout time.Duration
-	// StallTimeout is how long a viewer may take nothing of what it is owed.
+	// StallTimeout is how long a viewer may take for one frame.
 	StallTimeout time.Duration
 	// UserTimeout is TCP_USER_TIMEOUT; 0 leaves the system's own.
 	UserTimeout time.Duration

@@ -156,7 +156,7 @@ var table = []definition{
 	},
 	{
 		flag: "stall-timeout", def: "60s",
-		help:  "time a viewer may take nothing of what it is owed",
+		help:  "time a viewer may take for one frame before it is closed as too slow",
 		value: func(c *Config) pflag.Value { return durationValue{&c.StallTimeout} },
 		check: within("stall-timeout", func(c *Config) time.Duration { return c.StallTimeout }, clockMin, clockMax),
 	},
