@@ -26,6 +26,7 @@ type fakeKernel struct {
 	errnos  []unix.Errno    // what the next waits answer
 	accepts []answer        // at the end EAGAIN
 	wakes   atomic.Int32
+	changes int // calls of modify
 
 	addErrno, modifyErrno, removeErrno unix.Errno
 }
@@ -117,6 +118,7 @@ func (k *fakeKernel) add(fd int, t token, want interest) unix.Errno {
 }
 
 func (k *fakeKernel) modify(fd int, t token, was, want interest) unix.Errno {
+	k.changes++
 	if k.modifyErrno != 0 {
 		return k.modifyErrno
 	}

@@ -646,3 +646,36 @@ func TestB14RandomScripts(t *testing.T) {
 		}
 	}
 }
+
+// B11: reading and writing change no interest, however often; only a full socket
+// does, once to arm and once to disarm.
+func TestB11NoInterestChangePerEvent(t *testing.T) {
+	k := newFake(t)
+	l := newTestLoop(t, k, func(h *hooks) {
+		h.data = func(s Slot, p []byte) {
+			if n, err := h.l.Write(s, p); err != nil || n < len(p) {
+				h.l.WantWrite(s, true)
+			}
+		}
+		h.writable = func(s Slot) { h.l.WantWrite(s, false) }
+	})
+	var reads []answer
+	for range 100 {
+		reads = append(reads, answer{text: "frame"})
+	}
+	fd := k.socket(reads...)
+	l.Adopt(fd)
+	for range 50 {
+		l.turn()
+	}
+	if k.changes != 0 {
+		t.Fatalf("%d changes of interest for 50 reads and writes", k.changes)
+	}
+	k.sockets[fd].writes = []answer{{n: 2}}
+	for range 40 {
+		l.turn()
+	}
+	if k.changes != 2 {
+		t.Errorf("%d changes of interest around one full socket, want 2", k.changes)
+	}
+}
