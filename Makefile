@@ -50,7 +50,7 @@ vet:
 
 unit:
 	@if [ -n '$(NO_RACE)' ]; then echo '$(NO_RACE)'; fi
-	$(GO) test $(RACE) -shuffle=on $(PACKAGES)
+	$(GO) test $(RACE) -shuffle=on -timeout 5m $(PACKAGES)
 
 verify: ## tests with the verify tag: loops check their invariants each turn
 	$(GO) test $(RACE) -shuffle=on -tags verify ./poller ./room ./cmd/danmakud/internal/server
@@ -60,7 +60,7 @@ fuzz: ## run every fuzzer for FUZZTIME (30s)
 	@set -e; for package in $$($(GO) list $(PACKAGES)); do \
 		for name in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
 			echo "$$package $$name $(FUZZTIME)"; \
-			$(GO) test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) $$package; \
+			$(GO) test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5s $$package; \
 		done; \
 	done
 
