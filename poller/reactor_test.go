@@ -297,6 +297,8 @@ func TestDetachAndAdopt(t *testing.T) {
 	for i := range 20 {
 		ping(t, c, fmt.Sprint("move ", i))
 	}
+	// The last answer comes before the last move, which must not meet Stop.
+	eventually(t, "the last move", func() bool { return r.Stats().Adopted == 21 })
 	for i, l := range r.Loops() {
 		if got := l.Stats().Adopted; got < 10 {
 			t.Errorf("loop %d had it %d times", i, got)
