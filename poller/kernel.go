@@ -46,8 +46,9 @@ const (
 //   - Callers retry EINTR of read, write and accept, so that tests can send it.
 //   - Errors are plain errnos, since nothing on these paths may allocate.
 type kernel interface {
-	// wait fills events and returns their number. Timeout 0 looks and returns
-	// without telling the Go scheduler; a negative one waits for ever. A wake
+	// wait fills events and returns their number. Timeout 0 looks and returns,
+	// a negative one waits for ever. Up to napMost it may wait without telling
+	// the Go scheduler. A wake
 	// ends the wait, now or the next one, and is no event.
 	wait(events []event, timeout time.Duration) (int, unix.Errno)
 	// wake ends a wait. Any goroutine, until close.

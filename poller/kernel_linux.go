@@ -64,11 +64,12 @@ func (k *epoll) wait(events []event, timeout time.Duration) (int, unix.Errno) {
 	return found, 0
 }
 
-// poll fills raw. A wait that cannot block does without the 60 ns that telling
-// the Go scheduler costs.
+// poll fills raw. A look or a nap does not tell the Go scheduler, so the loop's
+// processor stays with it. The signal with which the runtime asks a goroutine to
+// stop, for the collector say, ends the call with EINTR.
 func (k *epoll) poll(most, ms int) (n uintptr, errno unix.Errno) {
-	if ms == 0 {
-		n, _, errno = unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(k.fd), uintptr(unsafe.Pointer(&k.raw[0])), uintptr(most), 0, 0, 0)
+	if ms >= 0 && ms <= int(napMost/time.Millisecond) {
+		n, _, errno = unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(k.fd), uintptr(unsafe.Pointer(&k.raw[0])), uintptr(most), uintptr(ms), 0, 0)
 	} else {
 		n, _, errno = unix.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(k.fd), uintptr(unsafe.Pointer(&k.raw[0])), uintptr(most), uintptr(ms), 0, 0)
 	}

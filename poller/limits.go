@@ -31,10 +31,11 @@ const (
 	// yieldEvery is well below the 10 ms after which the runtime takes a goroutine
 	// for one that hogs its processor.
 	yieldEvery = 8 * time.Millisecond
-	// napMost bounds a sleep within napWithin of the last work that took several
-	// turns. After 10 ms in one sleep the runtime's monitor takes the loop's
-	// processor away and polls every 20 µs for a while, which with a tick of
-	// 100 ms cost more than waking up a few times between two ticks.
+	// napMost bounds a sleep within napWithin of the last work. A nap keeps the
+	// loop's processor: the runtime's monitor would take it away after 10 ms, or
+	// at once when no other is idle, and poll every 20 µs for a while, which cost
+	// more than waking up a few times between two ticks. A program whose
+	// GOMAXPROCS is not larger than the number of loops lets others wait as long.
 	napMost   = 8 * time.Millisecond
 	napWithin = 300 * time.Millisecond
 	// logEvery is the least time between two log lines of one source.

@@ -36,7 +36,7 @@ type Loop struct {
 	now      int64     // monotonic nanoseconds
 	wall     int64     // unix milliseconds
 	sweepAt  int64     // when the next sweep is due, as now
-	worked   int64     // when Handler.Turn last had more to do, as now
+	worked   int64     // when there was last something to do, as now
 	yielded  int64     // when others were last let run, as now
 	log      limitedLog
 	verify   verifier
@@ -96,6 +96,9 @@ func (l *Loop) yield() {
 func (l *Loop) turn() {
 	l.verify.enter()
 	n := l.wait()
+	if n > 0 || l.more || !l.inbox.empty() {
+		l.worked = l.now
+	}
 	l.walkEvents(l.events[:n])
 	l.walkInbox()
 	l.runTurn()
@@ -121,11 +124,7 @@ func (l *Loop) wait() int {
 // read after. So one of the two sees the other, and no wake is ever missed.
 func (l *Loop) prepareSleep() time.Duration {
 	left := time.Duration(l.sweepAt - l.now)
-	if l.more {
-		l.worked = l.now
-		return 0
-	}
-	if left <= 0 {
+	if l.more || left <= 0 {
 		return 0
 	}
 	if l.now-l.worked < int64(napWithin) {

@@ -25,6 +25,7 @@ func TestMain(m *testing.M) {
 	if ln, err := net.Listen("tcp", "127.0.0.1:0"); err == nil {
 		ln.Close()
 	}
+	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), 10)) // more than any test has loops
 	goroutines, fds := runtime.NumGoroutine(), countFDs()
 	code := m.Run()
 	if code == 0 && !settled(goroutines, fds) {

@@ -76,7 +76,8 @@ type Config struct {
 	// Listen has the addresses to accept on: "HOST:PORT", ":PORT" (IPv6 and
 	// IPv4), "[::1]:0" (port 0 = any free one) or "unix:PATH".
 	Listen []string
-	// Loops is the number of event loops, at most 256. 0 = GOMAXPROCS.
+	// Loops is the number of event loops, at most 256. 0 = GOMAXPROCS. Each keeps
+	// a processor while it is at work: GOMAXPROCS should be larger by one or two.
 	Loops int
 	// MaxConnections bounds the connections of all loops together. 0 = the soft
 	// RLIMIT_NOFILE less a reserve of 64 for everything that is no viewer.

@@ -421,6 +421,9 @@ func TestIdleLoopSweepsOnly(t *testing.T) {
 	dial(t, r)
 	l := r.Loops()[0]
 	eventually(t, "adopted", func() bool { return l.Stats().Adopted == 1 })
+	// The naps that follow the adoption end before the next sweep but one.
+	arrived := sweeps.Load()
+	eventually(t, "rest", func() bool { return sweeps.Load() >= arrived+2 })
 	before, swept := l.Stats().Waits, sweeps.Load()
 	eventually(t, "two sweeps", func() bool { return sweeps.Load() >= swept+2 })
 	// At most one turn may be between its wait and its sweep, or be the adoption's.
