@@ -119,7 +119,8 @@ func TestB03_DataBeforeFIN(t *testing.T) {
 
 // TestB04_NoSpinAfterHangUp: connections reset or closed in one direction are
 // gone, and the loops sleep: the number of wake-ups stands still but for the
-// sweeps, each second one, and our own questions.
+// sweeps, each second one, and our own questions, each of which a loop follows
+// with 300 ms of naps of 8 ms. A spin would be a hundred thousand.
 func TestB04_NoSpinAfterHangUp(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "--loops=2")
@@ -138,7 +139,7 @@ func TestB04_NoSpinAfterHangUp(t *testing.T) {
 	s.awaitMetric("danmakud_connections", 0)
 	before := s.metrics()["danmakud_wakeups_total"]
 	time.Sleep(2 * time.Second)
-	if woken := s.metrics()["danmakud_wakeups_total"] - before; woken > 60 {
+	if woken := s.metrics()["danmakud_wakeups_total"] - before; woken > 300 {
 		t.Errorf("the loops woke %v times in some seconds in which nothing happened", woken)
 	}
 }
