@@ -1,7 +1,6 @@
 package room
 
 import (
-	"math/bits"
 	"strconv"
 
 	"github.com/danmakud/danmakud/wsproto"
@@ -98,9 +97,3 @@ type shardSet [MaxShards / 64]uint64
 func (s *shardSet) add(i int)      { s[i>>6] |= 1 << (i & 63) }
 func (s *shardSet) remove(i int)   { s[i>>6] &^= 1 << (i & 63) }
 func (s *shardSet) has(i int) bool { return s[i>>6]&(1<<(i&63)) != 0 }
-func (s *shardSet) len() (n int) {
-	for _, w := range s {
-		n += bits.OnesCount64(w)
-	}
-	return n
-}

@@ -13,8 +13,6 @@ const (
 	// broadcastBudget is how many members one turn serves before it looks at the
 	// sockets again: at 5 to 30 µs a frame a viewer waits some milliseconds at most.
 	broadcastBudget = 256
-	// headMax caps a request head; browsers with cookies stay well below.
-	headMax = 8 << 10
 	// closeLinger is how long a peer has to answer our close frame.
 	closeLinger = 2 * time.Second
 	// repliesFlush is the size at which replies are written before the rest of a

@@ -19,7 +19,7 @@ func (h *handler) shakeHands(s poller.Slot, p []byte) {
 		buf = append(carried, p...)
 	}
 	end := wsproto.HeadEnd(buf)
-	if end > headMax || end == 0 && len(buf) > headMax {
+	if end > wsproto.HeadMax || end == 0 && len(buf) > wsproto.HeadMax {
 		h.refuse(s, &wsproto.Refusal{Status: 431, Message: "request head is larger than 8 KiB"}, reasonHeadTooLarge)
 		return
 	}

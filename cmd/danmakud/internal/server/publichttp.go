@@ -47,7 +47,7 @@ func newPublicHTTP(s *Server) *publicHTTP {
 		ReadHeaderTimeout: s.config.HandshakeTimeout,
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      30 * time.Second,
-		MaxHeaderBytes:    headMax,
+		MaxHeaderBytes:    wsproto.HeadMax,
 		ErrorLog:          discardLog,
 	}
 	// One request a connection: on a kept one a proxy could send an upgrade,
