@@ -65,6 +65,9 @@ func walk(t *testing.T, visit func(path string)) {
 			}
 			return nil
 		}
+		if d.Name() == ".git" { // a file, in a further worktree
+			return nil
+		}
 		rel, err := filepath.Rel(repository, path)
 		if err == nil && d.Type().IsRegular() {
 			visit(filepath.ToSlash(rel))
