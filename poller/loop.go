@@ -47,6 +47,7 @@ type Loop struct {
 	stopping atomic.Bool
 	rousing  atomic.Int32 // goroutines between reading asleep and having woken
 	load     atomic.Int64 // connections, those in the inbox included
+	turned   atomic.Int64 // when the last turn began, as now
 	counters loopCounters
 }
 
@@ -64,6 +65,7 @@ func newLoop(index int, k kernel, c *Config, shared *census) *Loop {
 		inbox:   inbox{limit: c.InboxLimit},
 	}
 	l.readClock()
+	l.turned.Store(l.now)
 	l.sweepAt = l.now + int64(sweepEvery)
 	l.worked = l.now - int64(napWithin)
 	l.handler = c.NewHandler(l)
@@ -116,6 +118,7 @@ func (l *Loop) wait() int {
 		panic(fmt.Sprintf("poller: loop %d: wait: %v", l.index, errno))
 	}
 	l.readClock()
+	l.turned.Store(l.now)
 	return n
 }
 
@@ -423,6 +426,11 @@ func (l *Loop) Index() int { return l.index }
 // Now returns nanoseconds since the process started, monotonic, as read once at
 // the start of the turn.
 func (l *Loop) Now() int64 { return l.now }
+
+// LastTurn returns when the loop began its last turn, on the clock of [Now]. A
+// loop that sleeps begins one every second, so an older time means that it is in
+// the middle of a turn that takes long. Any goroutine.
+func (l *Loop) LastTurn() int64 { return l.turned.Load() }
 
 // Wall returns the same instant in unix milliseconds. It follows changes of the
 // wall clock.

@@ -470,6 +470,30 @@ func TestTurnOrder(t *testing.T) {
 	j.expect(t, "stopping posted closed1:shutdown")
 }
 
+// LastTurn stands still while a turn lasts, and no turn is without one.
+func TestLastTurn(t *testing.T) {
+	k := newFake(t)
+	var during int64
+	l := newTestLoop(t, k, func(h *hooks) {
+		h.turn = func() bool { during = h.l.LastTurn(); return false }
+	})
+	born := l.LastTurn()
+	if born == 0 || born > Now() {
+		t.Errorf("a loop that never turned says %d, now is %d", born, Now())
+	}
+	l.turn()
+	if during != l.Now() || l.LastTurn() != l.Now() || l.LastTurn() < born {
+		t.Errorf("turn at %d, last turn %d within and %d after it, %d before", l.Now(), during, l.LastTurn(), born)
+	}
+	first := l.LastTurn()
+	for Now() == first { // the clock goes on
+	}
+	k.errnos = []unix.Errno{unix.EINTR}
+	if l.turn(); l.LastTurn() <= first {
+		t.Errorf("a turn that a signal began left %d", l.LastTurn())
+	}
+}
+
 func TestWaitTimeout(t *testing.T) {
 	more := false
 	k := newFake(t)
