@@ -90,7 +90,7 @@ func (f *fields) fail(name string) {
 }
 
 // readComment reads and checks what a viewer wants to say. why is "" if it may.
-func (s *Server) readComment(f *fields) (c room.Comment, code refusal, why string) {
+func (h *handler) readComment(f *fields) (c room.Comment, code refusal, why string) {
 	text, color := strings.TrimSpace(f.text("text")), f.integer("color", room.ColorDefault)
 	mode, okMode := room.ParseMode(f.text("mode"))
 	size, okSize := room.ParseSize(f.text("size"))
@@ -104,13 +104,13 @@ func (s *Server) readComment(f *fields) (c room.Comment, code refusal, why strin
 	case !okSize:
 		return c, refusedBadField, "size is small, medium or large"
 	}
-	code, why = s.checkText(text)
+	code, why = h.checkText(text)
 	return room.Comment{Text: text, Color: uint32(color), Mode: mode, Size: size}, code, why
 }
 
 // comment publishes a comment to the room the viewer is in.
 func (h *handler) comment(s poller.Slot, f *fields, ref string) {
-	c, code, why := h.server.readComment(f)
+	c, code, why := h.readComment(f)
 	if why != "" {
 		h.refuseCommand(s, ref, code, why, 0)
 		return
@@ -135,12 +135,12 @@ func (h *handler) comment(s poller.Slot, f *fields, ref string) {
 }
 
 // checkText returns what is wrong with a trimmed comment, or "".
-func (s *Server) checkText(text string) (refusal, string) {
+func (h *handler) checkText(text string) (refusal, string) {
 	if text == "" {
 		return refusedEmpty, "say something"
 	}
-	if len(text) > s.config.MaxText && utf8.RuneCountInString(text) > s.config.MaxText {
-		return refusedTooLong, s.tooLong
+	if len(text) > h.config.MaxText && utf8.RuneCountInString(text) > h.config.MaxText {
+		return refusedTooLong, h.rules.tooLong
 	}
 	if strings.ContainsFunc(text, unicode.IsControl) {
 		return refusedBadField, "text must not contain control characters"
@@ -182,7 +182,7 @@ func (h *handler) switchRoom(s poller.Slot, f *fields, ref string) {
 	now := h.loop.Now()
 	before := h.shard.RoomOf(uint32(s)).Name()
 	h.shard.Leave(uint32(s), now)
-	entry, err := h.shard.Join(uint32(s), name, room.EncodingJSON, h.server.config.History, now)
+	entry, err := h.shard.Join(uint32(s), name, room.EncodingJSON, h.config.History, now)
 	if err != nil { // no place for a new room: back to the old one, which still has its own
 		h.server.rejected.rooms.Add(1)
 		if entry, err = h.shard.Join(uint32(s), before, room.EncodingJSON, 0, now); err != nil {
@@ -196,10 +196,10 @@ func (h *handler) switchRoom(s poller.Slot, f *fields, ref string) {
 
 // spend takes a token for something that costs others, or refuses it.
 func (h *handler) spend(s poller.Slot, ref string) bool {
-	cfg := &h.server.config
+	cfg := h.config
 	wait, ok := h.session(s).spend(cfg.CommentRate, cfg.CommentBurst, h.nowMs())
 	if !ok {
-		h.refuseCommand(s, ref, refusedRateLimited, h.server.rateLimited, wait)
+		h.refuseCommand(s, ref, refusedRateLimited, h.rules.rateLimited, wait)
 	}
 	return ok
 }

@@ -31,13 +31,13 @@ func (s *Server) drain() error {
 	s.draining.Store(true)
 	s.reactor.CloseListeners()
 	left := s.reactor.Connections()
-	s.log.Info("draining", "connections", left, "drain_time", s.config.DrainTime.String())
-	steps := max(1, int(s.config.DrainTime/drainStep))
+	s.log.Info("draining", "connections", left, "drain_time", s.settings().DrainTime.String())
+	steps := max(1, int(s.settings().DrainTime/drainStep))
 	perStep := make([]int, len(s.handlers))
 	for i, h := range s.handlers {
 		perStep[i] = max(drainStepMin, (h.loop.Stats().Connections+steps-1)/steps)
 	}
-	deadline := time.Now().Add(s.config.DrainTime + drainGrace)
+	deadline := time.Now().Add(s.settings().DrainTime + drainGrace)
 	ticker := time.NewTicker(drainStep)
 	defer ticker.Stop()
 	for s.reactor.Connections() > 0 && time.Now().Before(deadline) {

@@ -3,6 +3,7 @@ package server
 import (
 	"time"
 
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/config"
 	"github.com/danmakud/danmakud/poller"
 	"github.com/danmakud/danmakud/room"
 	"github.com/danmakud/danmakud/wsproto"
@@ -31,6 +32,8 @@ type handler struct {
 	shard  *room.Shard
 
 	// Owned by the loop goroutine.
+	config   *config.Config  // the settings in force; a reload replaces them
+	rules    *rules          // likewise, with what is made of them
 	json     fastjson.Parser // of the message at hand
 	sessions []*[chunkSessions]session
 	carried  map[poller.Slot][]byte             // partial request heads and frames, at most a frame each
@@ -52,6 +55,7 @@ func newHandler(s *Server, l *poller.Loop) *handler {
 		carried:  make(map[poller.Slot][]byte),
 		messages: make(map[poller.Slot]*wsproto.Assembler),
 	}
+	h.adoptRules()
 	h.shard = room.NewShard(s.hub, l.Index(), loopWriter{h})
 	h.shard.PassDone = func(ns int64) { s.metrics.pass.Observe(float64(ns) / 1e9) }
 	return h
@@ -74,8 +78,8 @@ func (w loopWriter) Failed(slot uint32, err error) {
 func (h *handler) Opened(s poller.Slot) {
 	*h.session(s) = session{
 		state:    stateHandshaking,
-		deadline: h.deadline(h.server.config.HandshakeTimeout),
-		tokens:   float32(h.server.config.CommentBurst),
+		deadline: h.deadline(h.config.HandshakeTimeout),
+		tokens:   float32(h.config.CommentBurst),
 		refilled: h.nowMs(),
 	}
 }

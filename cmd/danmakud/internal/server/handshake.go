@@ -37,7 +37,7 @@ func (h *handler) shakeHands(s poller.Slot, p []byte) {
 // upgrade answers a complete head; rest is what came behind it.
 func (h *handler) upgrade(s poller.Slot, head, rest []byte) {
 	var wish joinWish
-	reply, _, err := h.server.upgrader.Upgrade(h.out, head, func(r *wsproto.Request) error {
+	reply, _, err := h.rules.upgrader.Upgrade(h.out, head, func(r *wsproto.Request) error {
 		if err := wish.read(r); err != nil {
 			return err
 		}
@@ -143,7 +143,7 @@ func (w *joinWish) read(r *wsproto.Request) error {
 
 func (w *joinWish) history(h *handler) int {
 	if w.comments < 0 {
-		return h.server.config.History
+		return h.config.History
 	}
 	return w.comments
 }

@@ -9,7 +9,7 @@ import (
 
 // frames decodes what an open connection sent. p is unmasked in place.
 func (h *handler) frames(s poller.Slot, p []byte) {
-	limit := h.server.config.MaxMessage
+	limit := h.config.MaxMessage
 	buf := p
 	carried, ok := h.carried[s]
 	if ok {
@@ -75,7 +75,7 @@ func (h *handler) data(s poller.Slot, f wsproto.Frame) {
 		a = new(wsproto.Assembler)
 		h.messages[s] = a
 	}
-	op, msg, done, err := a.Push(f, h.server.config.MaxMessage)
+	op, msg, done, err := a.Push(f, h.config.MaxMessage)
 	if err != nil {
 		h.violate(s, err)
 		return

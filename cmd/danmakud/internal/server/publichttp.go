@@ -35,7 +35,7 @@ func newPublicHTTP(s *Server) *publicHTTP {
 	p := &publicHTTP{
 		server:   s,
 		incoming: make(chan net.Conn),
-		limit:    int64(s.config.HTTPConnections),
+		limit:    int64(s.settings().HTTPConnections),
 		closed:   make(chan struct{}),
 	}
 	mux := http.NewServeMux()
@@ -44,7 +44,7 @@ func newPublicHTTP(s *Server) *publicHTTP {
 	mux.HandleFunc("/readyz", s.Readyz)
 	p.http = &http.Server{
 		Handler:           mux,
-		ReadHeaderTimeout: s.config.HandshakeTimeout,
+		ReadHeaderTimeout: s.settings().HandshakeTimeout,
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      30 * time.Second,
 		MaxHeaderBytes:    wsproto.HeadMax,

@@ -48,9 +48,7 @@ const otherFiles = 128
 // Server is a running danmakud.
 type Server struct {
 	// Fixed after construction.
-	config   config.Config
 	log      *slog.Logger
-	upgrader wsproto.Upgrader
 	hub      *room.Hub
 	reactor  *poller.Reactor
 	handlers []*handler // by loop
@@ -61,10 +59,8 @@ type Server struct {
 	control         *http.Server // nil = no control listener
 	controlListener net.Listener
 
-	tooLong     string // message of error too_long
-	rateLimited string // message of error rate_limited
-
 	// Atomic; any goroutine.
+	rules    atomic.Pointer[rules]
 	nextUID  atomic.Uint64
 	draining atomic.Bool
 	rejected struct{ rooms, http atomic.Uint64 }
@@ -96,15 +92,10 @@ func New(c config.Config, log *slog.Logger) (*Server, error) {
 		}
 	}
 	doctor.LogFirst(log, doctor.ThisHost(), c.MaxConnections)
-	s := &Server{config: c, log: log}
-	origin, err := originPolicy(c.Origins)
-	if err != nil {
+	s := &Server{log: log}
+	if err := s.apply(&c); err != nil {
 		return nil, err
 	}
-	s.upgrader = wsproto.Upgrader{Origin: origin, Protocols: protocols}
-	s.tooLong = fmt.Sprintf("text has at most %d characters", c.MaxText)
-	s.rateLimited = fmt.Sprintf("at most %s a second", strconv.FormatFloat(c.CommentRate, 'g', -1, 64))
-
 	loops := c.Loops
 	if loops == 0 {
 		loops = runtime.GOMAXPROCS(0)
@@ -138,7 +129,7 @@ func New(c config.Config, log *slog.Logger) (*Server, error) {
 }
 
 func (s *Server) pollerConfig(loops int) poller.Config {
-	c := &s.config
+	c := s.settings()
 	busy := wsproto.Refusal{Status: 503, Message: "the server is full", Header: []string{"Retry-After: 5"}}
 	return poller.Config{
 		Listen: c.Listen, Loops: loops, MaxConnections: c.MaxConnections, AcceptRate: c.AcceptRate,
@@ -174,7 +165,7 @@ func (s *Server) Start() {
 	for _, a := range s.reactor.Addrs() {
 		listen = append(listen, a.String())
 	}
-	s.log.Info("ready", "listen", listen, "control", control, "loops", len(s.handlers), "tick", s.config.Tick.String())
+	s.log.Info("ready", "listen", listen, "control", control, "loops", len(s.handlers), "tick", s.settings().Tick.String())
 }
 
 // Close drains and stops everything. See Run for its error.

@@ -577,3 +577,34 @@ func TestSmallRoomsHaveAHome(t *testing.T) {
 		t.Errorf("120 members of one room are on %d loops", loops)
 	}
 }
+
+// TestApplyReachesEveryLoop: settings that were applied hold for connections on
+// all loops, and settings that cannot work change nothing.
+func TestApplyReachesEveryLoop(t *testing.T) {
+	s := start(t, func(c *config.Config) { c.CommentRate = 0 })
+	viewers := make([]viewer, 8)
+	for i := range viewers {
+		viewers[i] = join(t, s, fmt.Sprintf("room%d", i)) // homes on both loops
+	}
+	changed := *s.settings()
+	changed.MaxText = 3
+	if err := s.apply(&changed); err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range s.handlers { // what is posted later runs later
+		done := make(chan struct{})
+		h.loop.Post(func() { close(done) })
+		<-done
+	}
+	for _, v := range viewers {
+		v.say(`{"type":"comment","text":"four"}`)
+		if m := v.expect("error"); m.Code != "too_long" {
+			t.Errorf("got %+v, want too_long", m)
+		}
+	}
+	broken := changed
+	broken.Origins, broken.MaxText = []string{"*.*"}, 50
+	if err := s.apply(&broken); err == nil || s.settings().MaxText != 3 {
+		t.Errorf("broken settings: %v, text %d", err, s.settings().MaxText)
+	}
+}

@@ -10,6 +10,7 @@ var pingFrame = wsproto.AppendFrame(nil, wsproto.OpPing, nil)
 
 // Sweep looks at the clocks of all connections, once a second.
 func (h *handler) Sweep() {
+	h.adoptRules()
 	h.out = h.out[:0]
 	now := h.loop.Seconds()
 	for i, n := 0, h.loop.Slots(); i < n; i++ {
@@ -28,7 +29,7 @@ func (h *handler) Sweep() {
 			}
 		}
 	}
-	h.shard.Stalled(h.loop.Now(), h.server.config.StallTimeout, h.closeStalled)
+	h.shard.Stalled(h.loop.Now(), h.config.StallTimeout, h.closeStalled)
 }
 
 // sweepOpen forgives a strike, and pings a connection on which nothing went
@@ -38,7 +39,7 @@ func (h *handler) sweepOpen(s poller.Slot, c *session, now uint32) {
 	if c.strikes > 0 {
 		c.strikes--
 	}
-	cfg := &h.server.config
+	cfg := h.config
 	if cfg.IdleTimeout <= 0 {
 		return
 	}
