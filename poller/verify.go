@@ -71,6 +71,14 @@ func (v *verifier) turn(l *Loop) {
 	}
 }
 
+// WantsWrite reports whether the handler asked for Writable of s. Only builds
+// with the tag verify have it. Loop goroutine only.
+func (l *Loop) WantsWrite(s Slot) bool {
+	l.verify.owner()
+	c := l.columns.at(s)
+	return c.state == open && c.flags&flagWantWrite != 0
+}
+
 // goroutineID reads the number from the first line of a stack: "goroutine 7 [".
 func goroutineID() int64 {
 	var stack [40]byte

@@ -39,6 +39,7 @@ type Shard struct {
 	active  []*roomShard // rooms with a pass under way, served in rotation
 	turn    int          // whose turn it is in active
 	count   Counts
+	audit   auditor
 }
 
 // Counts is what a shard has done. Copy it on the loop goroutine.
@@ -123,6 +124,7 @@ func (s *Shard) Join(slot uint32, name string, e Encoding, n int, now int64) (En
 	m.seq, m.comments, m.enc = uint32(entry.Seq), uint32(entry.total), e
 	rs.members = append(rs.members, slot)
 	s.count.Members++
+	s.audit.join(entry.Seq)
 	return entry, nil
 }
 
@@ -137,6 +139,7 @@ func (s *Shard) Leave(slot uint32, now int64) {
 	claim := rs.room.leave(s.index, now)
 	s.count.BatchesUnsent += uint64(uint32(claim) - m.seq)
 	s.count.Members--
+	s.audit.leave(claim)
 	// The last member takes the place: behind the cursor it has been served, and
 	// before it a second visit finds it up to date.
 	end := len(rs.members) - 1

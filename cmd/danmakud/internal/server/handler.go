@@ -47,6 +47,7 @@ type handler struct {
 	likes    uint64                             // likes accepted
 	moved    uint64                             // connections given to another loop
 	upgraded uint64                             // handshakes completed
+	verify   verifier
 }
 
 func newHandler(s *Server, l *poller.Loop) *handler {
@@ -128,7 +129,9 @@ func (h *handler) Turn() (more bool) {
 	if len(h.sealNow) > 0 {
 		h.sealRooms()
 	}
-	return h.shard.Broadcast(broadcastBudget, h.loop.Now())
+	more = h.shard.Broadcast(broadcastBudget, h.loop.Now())
+	h.verify.turn(h)
+	return more
 }
 
 // Stopping has nothing to save: what the loop closes now is counted in Closed.

@@ -1,0 +1,68 @@
+//go:build verify
+
+package server
+
+import (
+	"fmt"
+
+	"github.com/danmakud/danmakud/poller"
+)
+
+// A verifier checks, in builds with the tag verify, that what the server, the
+// shard and the loop know of each connection agrees. What does not panics, with
+// values; the loop logs and counts it, which fails the test.
+type verifier struct {
+	wait int // turns until the next check
+}
+
+// checkedSlots are checked per turn on average: with more slots the checks come
+// more seldom, so that they stay a fixed share of the work.
+const checkedSlots = 64
+
+// turn is called at the end of Handler.Turn.
+func (v *verifier) turn(h *handler) {
+	if v.wait--; v.wait > 0 {
+		return
+	}
+	slots := h.loop.Slots()
+	v.wait = slots / checkedSlots
+	h.shard.Check()
+	inRooms := 0
+	for i := range slots {
+		s := poller.Slot(i)
+		h.checkSlot(s)
+		if h.session(s).state == stateOpen {
+			inRooms++
+		}
+	}
+	if n := h.shard.Counts().Members; n != inRooms {
+		panic(fmt.Sprintf("server: %d sessions are open below slot %d, %d slots are members", inRooms, slots, n))
+	}
+	for s := range h.carried {
+		if state := h.session(s).state; state != stateHandshaking && state != stateOpen {
+			panic(fmt.Sprintf("server: slot %d in state %d has bytes carried", s, state))
+		}
+	}
+	for s := range h.messages {
+		if state := h.session(s).state; state != stateOpen {
+			panic(fmt.Sprintf("server: slot %d in state %d has a message under way", s, state))
+		}
+	}
+}
+
+// checkSlot compares a session with its socket and its membership.
+func (h *handler) checkSlot(s poller.Slot) {
+	c := h.session(s)
+	if live := h.loop.Open(s); live != (c.state != stateFree) {
+		panic(fmt.Sprintf("server: slot %d: socket open %v, session %+v", s, live, *c))
+	}
+	if member := h.shard.RoomOf(uint32(s)) != nil; member != (c.state == stateOpen) {
+		panic(fmt.Sprintf("server: slot %d: member %v, session %+v", s, member, *c))
+	}
+	if drained, wants := h.shard.Drained(uint32(s)), h.loop.WantsWrite(s); drained == wants && c.state != stateFree {
+		panic(fmt.Sprintf("server: slot %d: drained %v, writability asked for %v, session %+v", s, drained, wants, *c))
+	}
+	if c.state == stateFree && *c != (session{}) {
+		panic(fmt.Sprintf("server: slot %d is free, but not clean: %+v", s, *c))
+	}
+}
