@@ -11,10 +11,11 @@ import (
 // idle. It holds memory only while a fragmented message is under way. One
 // goroutine at a time.
 type Assembler struct {
-	op        Op // of the message under way; OpContinuation when idle
-	buf       []byte
-	fragments int
-	text      textCheck // at the end of the last fragment
+	op         Op // of the message under way; OpContinuation when idle
+	compressed bool
+	buf        []byte
+	fragments  int
+	text       textCheck // at the end of the last fragment
 
 	// Progress of Peek in the frame that is still arriving.
 	peeked int
@@ -31,18 +32,26 @@ func (a *Assembler) Idle() bool { return a.op == OpContinuation && a.peeked == 0
 // empty fragments for ever.
 func FragmentsMax(limit int) int { return 64 + max(limit, 0)/16 }
 
+// Message is a whole message from a viewer.
+type Message struct {
+	Op         Op // text or binary
+	Data       []byte
+	Compressed bool // Data is still deflated: an Inflater makes it plain
+}
+
 // Push takes the next data frame as Decode returned it. When the message is
-// complete, done is true and op (text or binary) and msg are set.
+// complete, done is true and m is set.
 //
-// A message in one frame is returned as it is: msg is f.Payload, nothing is
-// copied. Of fragments a copy is made; msg is then the caller's. To be safe
-// with both, treat msg as valid until the next Push and while f.Payload is.
+// A message in one frame is returned as it is: m.Data is f.Payload, nothing is
+// copied. Of fragments a copy is made; m.Data is then the caller's. To be safe
+// with both, treat it as valid until the next Push and while f.Payload is.
 //
-// limit bounds the whole message in bytes. Text is checked as it arrives: the
-// first bad byte of any fragment is an error. Errors are *Violation, the
-// connection is then to be failed and the value dropped. Push panics on a
-// control frame, which is no part of any message.
-func (a *Assembler) Push(f Frame, limit int) (op Op, msg []byte, done bool, err error) {
+// limit bounds the whole message in bytes, a compressed one as it is on the
+// wire. Text is checked as it arrives, the first bad byte of any fragment is an
+// error; only that of compressed messages is left to the Inflater. Errors are
+// *Violation, the connection is then to be failed and the value dropped. Push
+// panics on a control frame, which is no part of any message.
+func (a *Assembler) Push(f Frame, limit int) (m Message, done bool, err error) {
 	if f.Op.Control() {
 		panic(fmt.Sprintf("wsproto: %v frame pushed into a message", f.Op))
 	}
@@ -50,33 +59,33 @@ func (a *Assembler) Push(f Frame, limit int) (op Op, msg []byte, done bool, err 
 	idle := a.op == OpContinuation
 	switch {
 	case idle && f.Op == OpContinuation:
-		return 0, nil, false, ErrContinuation
+		return m, false, ErrContinuation
 	case !idle && f.Op != OpContinuation:
-		return 0, nil, false, ErrInterleaved
+		return m, false, ErrInterleaved
 	case len(f.Payload) > max(limit, 0)-len(a.buf):
-		return 0, nil, false, ErrMessageBig
+		return m, false, ErrMessageBig
 	case idle && f.Fin:
-		if f.Op == OpText && !utf8.Valid(f.Payload) {
-			return 0, nil, false, ErrText
+		if f.Op == OpText && !f.Compressed && !utf8.Valid(f.Payload) {
+			return m, false, ErrText
 		}
-		return f.Op, f.Payload, true, nil
+		return Message{f.Op, f.Payload, f.Compressed}, true, nil
 	case a.fragments >= FragmentsMax(limit):
-		return 0, nil, false, ErrFragments
+		return m, false, ErrFragments
 	}
 	if idle {
-		a.op = f.Op
+		a.op, a.compressed = f.Op, f.Compressed
 	}
-	if a.op == OpText && (!a.text.add(f.Payload) || f.Fin && !a.text.complete()) {
-		return 0, nil, false, ErrText
+	if a.op == OpText && !a.compressed && (!a.text.add(f.Payload) || f.Fin && !a.text.complete()) {
+		return m, false, ErrText
 	}
 	a.fragments++
 	a.buf = append(a.buf, f.Payload...)
 	if !f.Fin {
-		return 0, nil, false, nil
+		return m, false, nil
 	}
-	op, msg = a.op, a.buf
+	m = Message{a.op, a.buf, a.compressed}
 	*a = Assembler{}
-	return op, msg, true, nil
+	return m, true, nil
 }
 
 // Peek judges the text in a frame that has arrived only in part, for failing
@@ -84,15 +93,16 @@ func (a *Assembler) Push(f Frame, limit int) (op Op, msg []byte, done bool, err 
 // is what Decode answered with n = 0 and no error; it is not changed. Peek goes
 // on where the last call for the same frame ended, so that calling it after
 // each read costs one walk over the frame in all. It is optional: Push checks
-// the whole frame in any case. The error is ErrText or nil.
+// the whole frame in any case. Compressed text is not looked into. The error is
+// ErrText or nil.
 func (a *Assembler) Peek(p []byte) error {
-	h, ok, v := parseHeader(p)
+	h, ok, v := parseHeader(p, true)
 	if v != nil || !ok || len(p) < h.size {
 		return nil
 	}
 	idle := a.op == OpContinuation
-	begins := h.op == OpText && idle
-	goesOn := h.op == OpContinuation && a.op == OpText
+	begins := h.op == OpText && idle && !h.compressed
+	goesOn := h.op == OpContinuation && a.op == OpText && !a.compressed
 	if !begins && !goesOn {
 		return nil // no text, or a frame out of order: Push has the word for that
 	}

@@ -150,9 +150,9 @@ func TestAssembler(t *testing.T) {
 			}
 			for range rounds {
 				for i, s := range c.frames {
-					op, msg, done, err := a.Push(frameOf(s), messageLimit)
+					m, done, err := a.Push(frameOf(s), messageLimit)
 					if i < len(c.frames)-1 {
-						if done || err != nil || msg != nil {
+						if done || err != nil || m.Data != nil {
 							t.Fatalf("frame %d: done %v, error %v", i, done, err)
 						}
 						if a.Idle() {
@@ -163,8 +163,8 @@ func TestAssembler(t *testing.T) {
 					if err != c.err || done != (c.err == nil) {
 						t.Fatalf("done %v, error %v, want %v", done, err, c.err)
 					}
-					if c.err == nil && (op != c.op || string(msg) != c.msg || !a.Idle()) {
-						t.Fatalf("%v %q, idle %v", op, msg, a.Idle())
+					if c.err == nil && (m.Op != c.op || string(m.Data) != c.msg || !a.Idle()) {
+						t.Fatalf("%v %q, idle %v", m.Op, m.Data, a.Idle())
 					}
 				}
 			}
@@ -182,10 +182,10 @@ func TestAssemblerCopies(t *testing.T) {
 	p := []byte("first")
 	a.Push(Frame{Op: OpText, Payload: p}, 100)
 	copy(p, "XXXXX")
-	_, one, _, _ := a.Push(Frame{Op: OpContinuation, Fin: true, Payload: []byte(" message")}, 100)
+	one, _, _ := a.Push(Frame{Op: OpContinuation, Fin: true, Payload: []byte(" message")}, 100)
 	a.Push(Frame{Op: OpBinary, Payload: []byte("second message")}, 100)
-	if string(one) != "first message" {
-		t.Fatalf("%q", one)
+	if string(one.Data) != "first message" {
+		t.Fatalf("%q", one.Data)
 	}
 }
 
@@ -193,9 +193,9 @@ func TestAssemblerFragmentCount(t *testing.T) {
 	for _, limit := range []int{-1, 0, 100, 4096} {
 		var a Assembler
 		fragments := 0
-		_, _, _, err := a.Push(Frame{Op: OpBinary}, limit)
+		_, _, err := a.Push(Frame{Op: OpBinary}, limit)
 		for ; err == nil && fragments < 10_000; fragments++ {
-			_, _, _, err = a.Push(Frame{Op: OpContinuation}, limit)
+			_, _, err = a.Push(Frame{Op: OpContinuation}, limit)
 		}
 		if err != ErrFragments || fragments != FragmentsMax(limit) {
 			t.Errorf("limit %d: %v after %d empty fragments, want %d", limit, err, fragments, FragmentsMax(limit))
@@ -205,7 +205,7 @@ func TestAssemblerFragmentCount(t *testing.T) {
 	var a Assembler
 	for i := range 2 * FragmentsMax(0) {
 		a.Push(Frame{Op: OpText}, 0)
-		if _, _, done, err := a.Push(Frame{Op: OpContinuation, Fin: true}, 0); !done || err != nil {
+		if _, done, err := a.Push(Frame{Op: OpContinuation, Fin: true}, 0); !done || err != nil {
 			t.Fatalf("message %d: done %v, error %v", i, done, err)
 		}
 	}
@@ -331,8 +331,8 @@ func TestPeekLeavesOthers(t *testing.T) {
 	if err := a.Peek(append(whole, 0xFF, 0xFF, 0xFF)); err != nil {
 		t.Errorf("Peek looked beyond its frame: %v", err)
 	}
-	if _, msg, done, err := a.Push(frameOf(text("abc")), 100); !done || err != nil || string(msg) != "abc" || !a.Idle() {
-		t.Errorf("after Peek: %q %v %v", msg, done, err)
+	if m, done, err := a.Push(frameOf(text("abc")), 100); !done || err != nil || string(m.Data) != "abc" || !a.Idle() {
+		t.Errorf("after Peek: %q %v %v", m.Data, done, err)
 	}
 	p := appendViewerFrame(nil, text("\u5f39x"))
 	if err := a.Peek(p[:len(p)-1]); err != nil {

@@ -34,7 +34,7 @@ func BenchmarkDecode(b *testing.B) {
 			b.SetBytes(int64(len(p)))
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, n, err := Decode(p, testLimit); n != len(p) || err != nil {
+				if _, n, err := Decode(p, testLimit, false); n != len(p) || err != nil {
 					b.Fatal(n, err)
 				}
 			}
@@ -78,7 +78,7 @@ func BenchmarkPush(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				for _, s := range c.frames {
-					if _, _, _, err := a.Push(frameOf(s), messageLimit); err != nil {
+					if _, _, err := a.Push(frameOf(s), messageLimit); err != nil {
 						b.Fatal(err)
 					}
 				}

@@ -9,10 +9,11 @@ import (
 
 // header is what the first bytes of a frame say.
 type header struct {
-	op     Op
-	fin    bool
-	length uint64 // of the payload; below 2^63
-	size   int    // bytes of the header itself, with its mask
+	op         Op
+	fin        bool
+	compressed bool   // RSV1 where it may be
+	length     uint64 // of the payload; below 2^63
+	size       int    // bytes of the header itself, with its mask
 }
 
 // Decode takes the first frame off p. It returns the frame and how many bytes
@@ -24,11 +25,14 @@ type header struct {
 //
 // The header is judged as soon as the bytes that condemn it are there, without
 // waiting for a payload, and nothing is allocated. limit is the largest payload
-// of a data frame in bytes; control frames have their own of 125. An error is
-// always a *Violation, n is then 0 and the connection is to be failed.
-// RFC 6455 section 5.2.
-func Decode(p []byte, limit int) (f Frame, n int, err error) {
-	h, ok, v := parseHeader(p)
+// of a data frame in bytes, as it is on the wire when it is compressed; control
+// frames have their own of 125. deflate says that permessage-deflate was
+// negotiated: without it, and on any frame that does not begin a message, RSV1
+// is a violation like the other reserved bits. An error is always a *Violation,
+// n is then 0 and the connection is to be failed. RFC 6455 section 5.2, RFC 7692
+// section 6.
+func Decode(p []byte, limit int, deflate bool) (f Frame, n int, err error) {
+	h, ok, v := parseHeader(p, deflate)
 	if v != nil {
 		return Frame{}, 0, v
 	}
@@ -45,20 +49,25 @@ func Decode(p []byte, limit int) (f Frame, n int, err error) {
 	end := h.size + int(h.length)
 	payload := p[h.size:end:end]
 	ws.Cipher(payload, [4]byte(p[h.size-maskSize:h.size]), 0)
-	return Frame{Op: h.op, Fin: h.fin, Payload: payload}, end, nil
+	return Frame{Op: h.op, Fin: h.fin, Compressed: h.compressed, Payload: payload}, end, nil
 }
 
 // parseHeader judges what is there of a header; the mask itself may be missing
 // still. ok is false while the length is not complete.
-func parseHeader(p []byte) (h header, ok bool, v *Violation) {
+func parseHeader(p []byte, deflate bool) (h header, ok bool, v *Violation) {
 	if len(p) < headerMinSize {
 		return h, false, nil
 	}
 	h.op = Op(p[0] & 0x0F)
 	h.fin = p[0]&finBit != 0
 	short := uint64(p[1] &^ maskBit)
+	reserved := p[0] & rsvBits
+	if deflate && (h.op == OpText || h.op == OpBinary) {
+		h.compressed = reserved&rsv1Bit != 0
+		reserved &^= rsv1Bit
+	}
 	switch {
-	case p[0]&rsvBits != 0:
+	case reserved != 0:
 		return h, false, ErrReservedBits
 	case !h.op.known():
 		return h, false, ErrOpcode
@@ -113,7 +122,7 @@ func Need(p []byte) int {
 	if len(p) < headerMinSize {
 		return headerMinSize + maskSize
 	}
-	h, ok, _ := parseHeader(p)
+	h, ok, _ := parseHeader(p, true) // Decode has judged what it needs judging
 	if !ok {
 		return headerSize(p[1])
 	}

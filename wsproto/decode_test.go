@@ -206,7 +206,7 @@ func TestDecode(t *testing.T) {
 			}
 			for _, cut := range cuts(len(whole)) {
 				p := bytes.Clone(whole[:cut])
-				f, n, err := Decode(p, testLimit)
+				f, n, err := Decode(p, testLimit, false)
 				if cut < done {
 					if n != 0 || err != nil || f.Payload != nil {
 						t.Fatalf("%d of %d bytes: n %d, error %v", cut, len(whole), n, err)
@@ -265,7 +265,7 @@ func TestDecodeSequence(t *testing.T) {
 		}
 	}
 	for _, c := range want {
-		f, n, err := Decode(p, testLimit)
+		f, n, err := Decode(p, testLimit, false)
 		c.check(t, f, n, err, len(appendViewerFrame(nil, c.frame)))
 		p = p[n:]
 	}
@@ -290,12 +290,12 @@ func TestDecodeLimit(t *testing.T) {
 	}
 	for _, c := range cases {
 		p := viewerBytes(frameSpec{op: OpText, payload: filled(c.size)})
-		if _, _, err := Decode(p, c.limit); err != c.err {
+		if _, _, err := Decode(p, c.limit, false); err != c.err {
 			t.Errorf("%d bytes under limit %d: %v, want %v", c.size, c.limit, err, c.err)
 		}
 	}
 	// Control frames have their own limit.
-	if f, _, err := Decode(viewerBytes(frameSpec{op: OpPing, payload: filled(125)}), 10); err != nil || len(f.Payload) != 125 {
+	if f, _, err := Decode(viewerBytes(frameSpec{op: OpPing, payload: filled(125)}), 10, false); err != nil || len(f.Payload) != 125 {
 		t.Errorf("ping of 125 bytes under limit 10: %v", err)
 	}
 }
@@ -313,7 +313,7 @@ func TestDecodeAgainstLibrary(t *testing.T) {
 		p[0] &^= byte(rnd.Uint32()) & 0x70 // more often valid
 		p[1] |= 0x80
 		wire := bytes.Clone(p)
-		f, n, err := Decode(p, 1000)
+		f, n, err := Decode(p, 1000, false)
 		if err != nil || n == 0 {
 			continue
 		}
@@ -359,7 +359,7 @@ func TestB8DeclaredLengthCostsNothing(t *testing.T) {
 				p := append(bytes.Clone(head), make([]byte, extra)...)
 				var n int
 				var err error
-				allocs := testing.AllocsPerRun(10, func() { _, n, err = Decode(p, 4096) })
+				allocs := testing.AllocsPerRun(10, func() { _, n, err = Decode(p, 4096, false) })
 				if err != c.err || n != 0 || allocs != 0 {
 					t.Errorf("%v of %d bytes: n %d, error %v, %v allocations", op, c.length, n, err, allocs)
 				}
@@ -375,7 +375,7 @@ func TestB8DeclaredLengthCostsNothing(t *testing.T) {
 		p = append(p, "some"...)
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		f, n, err := Decode(p, math.MaxInt)
+		f, n, err := Decode(p, math.MaxInt, false)
 		need := Need(p)
 		runtime.ReadMemStats(&after)
 		if n != 0 || err != nil || f.Payload != nil {
@@ -419,9 +419,9 @@ func TestDecodeAllocatesNothing(t *testing.T) {
 		p := bytes.Clone(whole)
 		allocs := testing.AllocsPerRun(20, func() {
 			copy(p, whole)
-			Decode(p[:len(p)/2], testLimit)
+			Decode(p[:len(p)/2], testLimit, false)
 			Need(p[:len(p)/2])
-			Decode(p, testLimit)
+			Decode(p, testLimit, false)
 		})
 		if allocs != 0 {
 			t.Errorf("%s: %v allocations", c.name, allocs)

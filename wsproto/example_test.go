@@ -28,15 +28,15 @@ func Example() {
 
 	var message wsproto.Assembler
 	for rest := read[end:]; ; {
-		frame, n, err := wsproto.Decode(rest, 4096)
+		frame, n, err := wsproto.Decode(rest, 4096, false)
 		if n == 0 {
 			fmt.Println("left", len(rest), err)
 			return
 		}
 		rest = rest[n:]
-		if op, msg, done, err := message.Push(frame, 4096); done {
-			fmt.Printf("%v %s %v\n", op, msg, err)
-			fmt.Printf("%q\n", wsproto.AppendFrame(nil, op, msg))
+		if m, done, err := message.Push(frame, 4096); done {
+			fmt.Printf("%v %s %v\n", m.Op, m.Data, err)
+			fmt.Printf("%q\n", wsproto.AppendFrame(nil, m.Op, m.Data))
 		}
 	}
 	// Output:

@@ -58,6 +58,10 @@ type Frame struct {
 	Op  Op
 	Fin bool // last fragment of its message; always true for control frames
 
+	// Compressed says that the message that begins with this frame is deflated:
+	// RSV1 was set, RFC 7692 section 6. Only on the first frame of a message.
+	Compressed bool
+
 	// Payload is unmasked. It is a view into the bytes given to Decode and
 	// lives exactly as long as they do; its capacity ends with it, so that an
 	// append can not run into the next frame.

@@ -36,14 +36,14 @@ func FuzzUpgrade(f *testing.F) {
 		head := p[:end]
 		sent := bytes.Clone(p)
 		var seen *Request
-		reply, protocol, err := sampleUpgrader.Upgrade(nil, head, func(r *Request) error { seen = r; return nil })
+		reply, a, err := sampleUpgrader.Upgrade(nil, head, func(r *Request) error { seen = r; return nil })
 		if !bytes.Equal(p, sent) {
 			t.Fatal("the head was changed")
 		}
 		var refusal *Refusal
 		switch {
 		case err == nil:
-			checkUpgraded(t, head, seen, reply, protocol)
+			checkUpgraded(t, head, seen, reply, a.Protocol)
 		case errors.As(err, &refusal):
 			if refusal == ErrHandshake {
 				t.Fatal("the library refused what was found good")
@@ -89,7 +89,7 @@ func checkUpgraded(t *testing.T, head []byte, r *Request, reply []byte, protocol
 
 // transcript decodes all it can of p, given in reads that end at each cut, and
 // returns what came out.
-func transcript(t *testing.T, p []byte, limit int, cuts ...int) (frames []Frame, rest int, err error) {
+func transcript(t *testing.T, p []byte, limit int, deflate bool, cuts ...int) (frames []Frame, rest int, err error) {
 	t.Helper()
 	var carry []byte
 	from := 0
@@ -98,7 +98,7 @@ func transcript(t *testing.T, p []byte, limit int, cuts ...int) (frames []Frame,
 		from = to
 		for {
 			before := bytes.Clone(carry)
-			f, n, err := Decode(carry, limit)
+			f, n, err := Decode(carry, limit, deflate)
 			if n < 0 || n > len(carry) || err != nil && n != 0 {
 				t.Fatalf("took %d of %d bytes, error %v", n, len(carry), err)
 			}
@@ -115,7 +115,7 @@ func transcript(t *testing.T, p []byte, limit int, cuts ...int) (frames []Frame,
 				break
 			}
 			if len(cuts) == 0 { // the others are compared with this one
-				checkFrame(t, f, before[:n], limit)
+				checkFrame(t, f, before[:n], limit, deflate)
 			}
 			frames = append(frames, f)
 			carry = carry[n:]
@@ -126,28 +126,35 @@ func transcript(t *testing.T, p []byte, limit int, cuts ...int) (frames []Frame,
 
 // checkFrame compares one frame with the library's reading of the same bytes,
 // and with what our own viewer makes of it.
-func checkFrame(t *testing.T, f Frame, wire []byte, limit int) {
+func checkFrame(t *testing.T, f Frame, wire []byte, limit int, deflate bool) {
 	t.Helper()
 	if !f.Op.known() || f.Op.Control() && (!f.Fin || len(f.Payload) > ControlMax) || !f.Op.Control() && len(f.Payload) > limit {
 		t.Fatalf("frame %v fin %v of %d bytes, limit %d", f.Op, f.Fin, len(f.Payload), limit)
 	}
+	reserved := byte(0)
+	if f.Compressed {
+		reserved = ws.Rsv(true, false, false)
+		if !deflate || f.Op == OpContinuation || f.Op.Control() {
+			t.Fatalf("compressed %v, negotiated %v", f.Op, deflate)
+		}
+	}
 	std, err := ws.ReadFrame(bytes.NewReader(wire))
-	if err != nil || !std.Header.Masked || std.Header.Rsv != 0 {
+	if err != nil || !std.Header.Masked || std.Header.Rsv != reserved {
 		t.Fatalf("library: %+v %v", std.Header, err)
 	}
 	std = ws.UnmaskFrame(std)
 	if byte(std.Header.OpCode) != byte(f.Op) || std.Header.Fin != f.Fin || !bytes.Equal(std.Payload, f.Payload) {
 		t.Fatalf("library reads %+v, we %v %v", std.Header, f.Op, f.Fin)
 	}
-	again := appendViewerFrame(nil, frameSpec{op: f.Op, more: !f.Fin, payload: f.Payload})
-	back, n, err := Decode(again, limit)
+	again := appendViewerFrame(nil, frameSpec{op: f.Op, more: !f.Fin, rsv: reserved << 4, payload: f.Payload})
+	back, n, err := Decode(again, limit, deflate)
 	if err != nil || n != len(wire) || !sameFrame(back, f) {
 		t.Fatalf("encoded again: %v, %d of %d bytes", err, n, len(wire))
 	}
 }
 
 func sameFrame(a, b Frame) bool {
-	return a.Op == b.Op && a.Fin == b.Fin && bytes.Equal(a.Payload, b.Payload)
+	return a.Op == b.Op && a.Fin == b.Fin && a.Compressed == b.Compressed && bytes.Equal(a.Payload, b.Payload)
 }
 
 // FuzzDecode: bytes cut anywhere decode as when whole; nothing panics; no frame
@@ -155,20 +162,21 @@ func sameFrame(a, b Frame) bool {
 func FuzzDecode(f *testing.F) {
 	for _, c := range frameCases {
 		if len(c.frame.payload) <= 300 {
-			f.Add(viewerBytes(c.frame), uint32(fuzzLimit))
-			f.Add(viewerBytes(ping("before"), c.frame, text("after")), uint32(200))
+			f.Add(viewerBytes(c.frame), uint32(fuzzLimit), false)
+			f.Add(viewerBytes(c.frame), uint32(fuzzLimit), true)
+			f.Add(viewerBytes(ping("before"), c.frame, text("after")), uint32(200), true)
 		}
 	}
-	f.Add([]byte{0x82, 0xFF, 0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 1, 2, 3, 4}, uint32(fuzzLimit))
-	f.Add(viewerBytes(frameSpec{op: OpText, payload: filled(300)}, closing("\x03\xe8")), uint32(300))
-	f.Fuzz(func(t *testing.T, p []byte, limit uint32) {
+	f.Add([]byte{0x82, 0xFF, 0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 1, 2, 3, 4}, uint32(fuzzLimit), false)
+	f.Add(viewerBytes(frameSpec{op: OpText, payload: filled(300)}, closing("\x03\xe8")), uint32(300), false)
+	f.Fuzz(func(t *testing.T, p []byte, limit uint32, deflate bool) {
 		if len(p) > 512 {
 			return // every cut is tried: quadratic
 		}
 		limit %= fuzzLimit
-		frames, rest, err := transcript(t, p, int(limit))
+		frames, rest, err := transcript(t, p, int(limit), deflate)
 		for cut := 1; cut < len(p); cut++ {
-			frames2, rest2, err2 := transcript(t, p, int(limit), cut)
+			frames2, rest2, err2 := transcript(t, p, int(limit), deflate, cut)
 			if err != err2 || rest != rest2 || !slices.EqualFunc(frames, frames2, sameFrame) {
 				t.Fatalf("cut at %d: %d frames, %d left, %v; whole: %d, %d, %v", cut, len(frames2), rest2, err2, len(frames), rest, err)
 			}
@@ -177,7 +185,7 @@ func FuzzDecode(f *testing.F) {
 		for i := range every {
 			every[i] = i
 		}
-		frames2, _, err2 := transcript(t, p, int(limit), every...)
+		frames2, _, err2 := transcript(t, p, int(limit), deflate, every...)
 		if err != err2 || !slices.EqualFunc(frames, frames2, sameFrame) {
 			t.Fatalf("byte by byte: %d frames, %v; whole: %d, %v", len(frames2), err2, len(frames), err)
 		}
@@ -258,7 +266,7 @@ func FuzzAssembler(f *testing.F) {
 			s.payload, script = script[2:2+n], script[2+n:]
 
 			peeked := peekEvery(t, &a, s)
-			op, msg, done, err := a.Push(frameOf(s), int(limit))
+			m, done, err := a.Push(frameOf(s), int(limit))
 			if fragments++; err == ErrFragments {
 				if fragments <= FragmentsMax(int(limit)) {
 					t.Fatalf("too many fragments after %d", fragments)
@@ -272,8 +280,8 @@ func FuzzAssembler(f *testing.F) {
 				}
 				return
 			}
-			if err != nil || op != op2 || done != done2 || done && !bytes.Equal(msg, msg2) {
-				t.Fatalf("%v %q %v %v, naive %v %q %v", op, msg, done, err, op2, msg2, done2)
+			if err != nil || m.Op != op2 || done != done2 || done && !bytes.Equal(m.Data, msg2) {
+				t.Fatalf("%v %q %v %v, naive %v %q %v", m.Op, m.Data, done, err, op2, msg2, done2)
 			}
 			if peeked != nil {
 				t.Fatal("Peek refused what Push takes")

@@ -51,29 +51,39 @@ type Upgrader struct {
 	// ones it is refused. Empty: offers are ignored.
 	Protocols []string
 
+	// Deflate says how offers of permessage-deflate are answered. nil: they are
+	// declined.
+	Deflate *DeflateConfig
+
 	// Server is the value of the Server field of a 101 response; empty: none.
 	Server string
 }
 
+// Accepted is what an upgrade agreed on.
+type Accepted struct {
+	Protocol   int  // index in Upgrader.Protocols of the subprotocol now spoken
+	Deflate    bool // permessage-deflate, without context takeover on either side
+	WindowBits int  // what the server's deflater may use: 15 unless the client asked for less
+}
+
 // Upgrade judges a head that ends with its blank line (exactly HeadEnd bytes)
-// and appends the 101 response to dst. protocol is the index in u.Protocols of
-// the subprotocol now spoken.
+// and appends the 101 response to dst.
 //
 // decide is called last, with a well-formed request of an allowed origin; its
 // error refuses the upgrade and is returned as it is. It may be nil.
 //
 // The error is ErrNoUpgrade, a *Refusal to be answered with AppendTo, or what
 // decide returned; reply is then dst as it was.
-func (u *Upgrader) Upgrade(dst, head []byte, decide func(*Request) error) (reply []byte, protocol int, err error) {
+func (u *Upgrader) Upgrade(dst, head []byte, decide func(*Request) error) (reply []byte, a Accepted, err error) {
 	r, err := ParseRequest(head)
 	if err != nil {
-		return dst, 0, err
+		return dst, a, err
 	}
 	if !r.Upgrade {
-		return dst, 0, ErrNoUpgrade
+		return dst, a, ErrNoUpgrade
 	}
 	if err := r.checkUpgrade(); err != nil {
-		return dst, 0, err
+		return dst, a, err
 	}
 	x := exchange{upgrader: u, request: r, decide: decide, in: head, out: dst}
 	// The library has no limit on a head, takes everything a reader gives and
@@ -82,9 +92,10 @@ func (u *Upgrader) Upgrade(dst, head []byte, decide func(*Request) error) (reply
 	// before; it judges the WebSocket fields and writes the reply.
 	hs := ws.Upgrader{OnBeforeUpgrade: x.beforeUpgrade}
 	if _, err := hs.Upgrade(&x); err != nil {
-		return dst, 0, cmp.Or(x.refused, refusalOf(err))
+		return dst, a, cmp.Or(x.refused, refusalOf(err))
 	}
-	return x.out, x.protocol, nil
+	a = Accepted{Protocol: x.protocol, Deflate: x.deflate.good, WindowBits: x.deflate.windowBits()}
+	return x.out, a, nil
 }
 
 // checkUpgrade judges the HTTP around an upgrade, which must be unambiguous, and
@@ -136,6 +147,7 @@ type exchange struct {
 	refused  error  // what a hook of ours returned
 	answer   string // the chosen subprotocol, if one was offered
 	protocol int
+	deflate  deflateOffer // the accepted one; not good: none
 }
 
 func (x *exchange) Read(p []byte) (int, error) {
@@ -160,7 +172,7 @@ func (x *exchange) beforeUpgrade() (ws.HandshakeHeader, error) {
 	return ws.HandshakeHeaderFunc(x.writeFields), nil
 }
 
-// judge asks the three that decide about a well-formed request.
+// judge asks those that decide about a well-formed request.
 func (x *exchange) judge() error {
 	allowed := x.upgrader.Origin
 	if allowed == nil {
@@ -171,6 +183,12 @@ func (x *exchange) judge() error {
 	}
 	if err := x.chooseProtocol(); err != nil {
 		return err
+	}
+	if x.request.seen&fieldExtensions != 0 {
+		var err error
+		if x.deflate, err = x.upgrader.negotiate(x.request.extensions); err != nil {
+			return err
+		}
 	}
 	if x.decide == nil {
 		return nil
@@ -204,6 +222,9 @@ func (x *exchange) writeFields(w io.Writer) (n int64, err error) {
 		n += int64(k)
 	}
 	write("Sec-WebSocket-Protocol", x.answer)
+	if x.deflate.good {
+		write("Sec-WebSocket-Extensions", x.deflate.answer())
+	}
 	write("Server", x.upgrader.Server)
 	return n, err
 }

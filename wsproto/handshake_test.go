@@ -581,7 +581,7 @@ func TestUpgrade(t *testing.T) {
 			}
 			decided := 0
 			head := []byte(c.head)
-			reply, protocol, err := sampleUpgrader.Upgrade([]byte("kept"), head, func(*Request) error { decided++; return nil })
+			reply, a, err := sampleUpgrader.Upgrade([]byte("kept"), head, func(*Request) error { decided++; return nil })
 			if string(head) != c.head {
 				t.Error("the head was changed")
 			}
@@ -594,8 +594,8 @@ func TestUpgrade(t *testing.T) {
 				}
 				return
 			}
-			if decided != 1 || protocol != c.protocol {
-				t.Fatalf("decided %d times, protocol %d", decided, protocol)
+			if decided != 1 || a != (Accepted{Protocol: c.protocol, WindowBits: 15}) {
+				t.Fatalf("decided %d times, accepted %+v", decided, a)
 			}
 			rest, found := bytes.CutPrefix(reply, []byte("kept"))
 			if !found {
@@ -636,9 +636,9 @@ func checkSwitch(t *testing.T, reply []byte, protocol string) {
 func TestUpgradeWithoutPolicies(t *testing.T) {
 	var u Upgrader
 	head := request(sampleLine, with("+Sec-WebSocket-Protocol: whatever")...)
-	reply, protocol, err := u.Upgrade(nil, []byte(head), nil)
-	if err != nil || protocol != 0 || bytes.Contains(reply, []byte("Sec-WebSocket-Protocol")) || bytes.Contains(reply, []byte("Server:")) {
-		t.Fatalf("%q %d %v", reply, protocol, err)
+	reply, a, err := u.Upgrade(nil, []byte(head), nil)
+	if err != nil || a.Protocol != 0 || bytes.Contains(reply, []byte("Sec-WebSocket-Protocol")) || bytes.Contains(reply, []byte("Server:")) {
+		t.Fatalf("%q %+v %v", reply, a, err)
 	}
 }
 

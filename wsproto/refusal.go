@@ -54,7 +54,9 @@ var (
 		Header: []string{"Sec-WebSocket-Version: 13", "Upgrade: websocket"}}
 	// Whatever else the library under Upgrade may find one day.
 	ErrHandshake = &Refusal{Status: 400, Name: "handshake", Message: "The opening handshake is malformed."}
-	ErrProtocol  = &Refusal{Status: 400, Name: "subprotocol", Message: "None of the offered subprotocols is spoken here."}
+	// RFC 6455 section 9.1: a list of extensions that is none.
+	ErrExtensions = &Refusal{Status: 400, Name: "extensions", Message: "The Sec-WebSocket-Extensions header is malformed."}
+	ErrProtocol   = &Refusal{Status: 400, Name: "subprotocol", Message: "None of the offered subprotocols is spoken here."}
 
 	// Section 10.2.
 	ErrOrigin = &Refusal{Status: 403, Name: "origin", Message: "Pages of this origin may not connect."}
@@ -77,6 +79,7 @@ var refusals = []*Refusal{
 	ErrNoVersion,
 	ErrVersion,
 	ErrHandshake,
+	ErrExtensions,
 	ErrProtocol,
 	ErrOrigin,
 }

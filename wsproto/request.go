@@ -21,14 +21,15 @@ type Request struct {
 	Upgrade       bool   // asks for websocket
 
 	// Only what judging an upgrade needs.
-	minor     byte // of HTTP/1.x
-	absolute  bool // the target named the host
-	hasBody   bool
-	seen      field // which of the fields that may occur once did
-	repeated  bool  // and one of them did so again
-	key       string
-	version   string
-	protocols string // all offers, joined
+	minor      byte // of HTTP/1.x
+	absolute   bool // the target named the host
+	hasBody    bool
+	seen       field // which of the fields that may occur once did, and of the lists
+	repeated   bool  // and one of those that may occur once did so again
+	key        string
+	version    string
+	protocols  string // all offers, joined
+	extensions string // likewise
 }
 
 // field is a set of header fields.
@@ -41,6 +42,7 @@ const (
 	fieldKey
 	fieldVersion
 	fieldProtocols
+	fieldExtensions
 )
 
 // ParseRequest reads a head that ends with its blank line (exactly HeadEnd
@@ -182,6 +184,9 @@ func (r *Request) header(name, value string) {
 	case is("Sec-WebSocket-Protocol"):
 		r.protocols = joinField(r.protocols, value)
 		r.seen |= fieldProtocols
+	case is("Sec-WebSocket-Extensions"):
+		r.extensions = joinField(r.extensions, value)
+		r.seen |= fieldExtensions
 	case is("Content-Length"):
 		r.hasBody = r.hasBody || value != "0"
 	case is("Transfer-Encoding"):

@@ -98,7 +98,7 @@ type echo struct {
 func (e *echo) feed(p []byte) {
 	e.carry = append(e.carry, p...)
 	for !e.closed {
-		f, n, err := Decode(e.carry, e.limit)
+		f, n, err := Decode(e.carry, e.limit, false)
 		if err == nil && n == 0 {
 			if e.peek {
 				err = e.message.Peek(e.carry)
@@ -129,12 +129,12 @@ func (e *echo) frame(f Frame) error {
 		}
 		e.out, e.closed = AppendClose(e.out, code, string(reason)), true
 	default:
-		op, msg, done, err := e.message.Push(f, e.limit)
+		m, done, err := e.message.Push(f, e.limit)
 		if err != nil {
 			return err
 		}
 		if done {
-			e.out = AppendFrame(e.out, op, msg)
+			e.out = AppendFrame(e.out, m.Op, m.Data)
 		}
 	}
 	return nil

@@ -16,7 +16,8 @@ func (v *Violation) Error() string { return "websocket: " + v.Text }
 // Violations found by Decode.
 var (
 	// "MUST be 0 unless an extension is negotiated that defines meanings for
-	// non-zero values", section 5.2. We negotiate none.
+	// non-zero values", section 5.2. permessage-deflate defines RSV1, for the
+	// first frame of a message.
 	ErrReservedBits = &Violation{CodeProtocol, "reserved_bits", "reserved bits must be zero"}
 	// "If an unknown opcode is received, the receiving endpoint MUST _Fail the
 	// WebSocket Connection_", section 5.2.
@@ -55,6 +56,14 @@ var (
 	ErrText = &Violation{CodeInvalid, "text_utf8", "text is not UTF-8"}
 )
 
+// Violations found by Inflater, which also reports ErrMessageBig and ErrText.
+var (
+	// RFC 7692 section 7.2.2: what is marked as compressed must be inflatable.
+	// "data within a message that was not consistent with the type of the
+	// message" is what RFC 6455 section 7.4.1 says of 1007.
+	ErrDeflate = &Violation{CodeInvalid, "deflate", "compressed message is broken"}
+)
+
 // Violations found by ParseClose.
 var (
 	// "If there is a body, the first two bytes of the body MUST be a 2-byte
@@ -80,6 +89,7 @@ var violations = []*Violation{
 	ErrMessageBig,
 	ErrFragments,
 	ErrText,
+	ErrDeflate,
 	ErrCloseShort,
 	ErrCloseCode,
 	ErrCloseText,

@@ -88,6 +88,7 @@ var importRules = []struct {
 }{
 	{"golang.org/x/sys", in("poller"), "only poller speaks to the kernel"},
 	{"github.com/gobwas/ws", in("wsproto"), "only wsproto knows the framing library"},
+	{"github.com/klauspost/compress", in("wsproto"), "only wsproto compresses"},
 	{"github.com/prometheus/", in("cmd/danmakud/internal"), "metrics belong to the server command"},
 	{"github.com/spf13/", in("cmd/danmakud", "bench"), "libraries do not read flags"},
 	{"github.com/HdrHistogram/", in("bench"), "only the load tool keeps histograms"},

@@ -21,7 +21,7 @@ func (h *handler) frames(s poller.Slot, p []byte) {
 		}
 	}
 	for len(buf) > 0 {
-		f, n, err := wsproto.Decode(buf, limit)
+		f, n, err := wsproto.Decode(buf, limit, false)
 		if err != nil {
 			h.violate(s, err)
 			return
@@ -75,7 +75,7 @@ func (h *handler) data(s poller.Slot, f wsproto.Frame) {
 		a = new(wsproto.Assembler)
 		h.messages[s] = a
 	}
-	op, msg, done, err := a.Push(f, h.config.MaxMessage)
+	m, done, err := a.Push(f, h.config.MaxMessage)
 	if err != nil {
 		h.violate(s, err)
 		return
@@ -83,11 +83,11 @@ func (h *handler) data(s poller.Slot, f wsproto.Frame) {
 	if !done {
 		return
 	}
-	if op != wsproto.OpText {
+	if m.Op != wsproto.OpText {
 		h.finish(s, wsproto.CodeUnsupported, "this subprotocol is text only", reasonBinary)
 		return
 	}
-	h.command(s, msg)
+	h.command(s, m.Data)
 	if ok && h.session(s).state == stateOpen {
 		delete(h.messages, s)
 	}
