@@ -114,17 +114,18 @@ func headerSize(b byte) int {
 }
 
 // Need returns how many bytes, from the start of p, must be there before
-// Decode can say more: the whole frame when p holds its length, the header
-// when it does not. It is meant for sizing the buffer that carries a frame cut
-// short, after Decode returned n = 0 and no error: then, and only then, is the
-// result bounded by Decode's limit plus the header.
+// Decode can say more: the whole frame when p holds its length, else the bytes
+// that end with the length, since those alone may condemn the frame. It is meant
+// for not decoding again until there is something new, and for sizing the buffer
+// that carries a frame cut short. After Decode returned n = 0 and no error, and
+// only then, the result is bounded by Decode's limit plus the header.
 func Need(p []byte) int {
 	if len(p) < headerMinSize {
-		return headerMinSize + maskSize
+		return headerMinSize
 	}
 	h, ok, _ := parseHeader(p, true) // Decode has judged what it needs judging
 	if !ok {
-		return headerSize(p[1])
+		return headerSize(p[1]) - maskSize
 	}
 	if h.length > uint64(math.MaxInt-h.size) {
 		return math.MaxInt

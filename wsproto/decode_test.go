@@ -396,19 +396,55 @@ func TestNeed(t *testing.T) {
 		p    []byte
 		want int
 	}{
-		{"nothing", nil, 6},
-		{"one byte", []byte{0x81}, 6},
+		{"nothing", nil, 2},
+		{"one byte", []byte{0x81}, 2},
 		{"short", []byte{0x81, 0x80 | 5}, 11},
-		{"2 bytes of length to come", []byte{0x81, 0xFE}, 8},
-		{"2 bytes of length, one there", []byte{0x81, 0xFE, 1}, 8},
+		{"2 bytes of length to come", []byte{0x81, 0xFE}, 4},
+		{"2 bytes of length, one there", []byte{0x81, 0xFE, 1}, 4},
 		{"2 bytes of length", []byte{0x81, 0xFE, 1, 0}, 8 + 256},
-		{"8 bytes of length to come", []byte{0x81, 0xFF, 0, 0, 0, 0, 0, 1, 0}, 14},
+		{"8 bytes of length to come", []byte{0x81, 0xFF, 0, 0, 0, 0, 0, 1, 0}, 10},
 		{"8 bytes of length", []byte{0x81, 0xFF, 0, 0, 0, 0, 0, 1, 0, 0}, 14 + 65536},
-		{"refused by Decode", binary.BigEndian.AppendUint64([]byte{0x81, 0xFF}, math.MaxUint64), 14},
+		{"refused by Decode", binary.BigEndian.AppendUint64([]byte{0x81, 0xFF}, math.MaxUint64), 10},
 	}
 	for _, c := range cases {
 		if got := Need(c.p); got != c.want {
 			t.Errorf("%s: %d, want %d", c.name, got, c.want)
+		}
+	}
+}
+
+// TestNeedHidesNothing: who decodes again only when there are as many bytes as
+// Need says finds each violation no later than who decodes after each byte.
+func TestNeedHidesNothing(t *testing.T) {
+	for _, p := range [][]byte{
+		{0x81, 0x00},                               // not masked
+		{0xC1, 0x80},                               // a reserved bit
+		{0x81, 0xFE, 0, 1},                         // not the shortest length
+		{0x82, 0xFF, 0x40, 0, 0, 0, 0, 0, 0, 0},    // beyond any limit
+		{0x82, 0xFF, 0, 0, 0, 0, 0, 1, 0, 0},       // beyond this limit
+		{0x82, 0xFF, 0xFF, 0, 0, 0, 0, 0, 0, 0},    // top bit
+		{0x82, 0xFE, 0xFF, 0xFF},                   // beyond this limit, short form
+		{0x89, 0xFE},                               // long ping
+		{0x81, 0x81, 1, 2, 3, 4, 'a' ^ 1, 0x83, 0}, // the second frame
+	} {
+		for first := range p {
+			var at int // of the frame at hand
+			need := 0
+			var found error
+			for end := first + 1; end <= len(p) && found == nil; end++ {
+				for end-at >= need && found == nil {
+					_, n, err := Decode(bytes.Clone(p[at:end]), 1000, false)
+					found = err
+					if at += n; n == 0 {
+						need = Need(p[at:end])
+						break
+					}
+					need = 0
+				}
+			}
+			if found == nil {
+				t.Errorf("%x, first read of %d bytes: nothing found", p, first+1)
+			}
 		}
 	}
 }
