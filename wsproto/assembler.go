@@ -26,6 +26,9 @@ type Assembler struct {
 // dropped and a new one used later.
 func (a *Assembler) Idle() bool { return a.op == OpContinuation && a.peeked == 0 }
 
+// Held returns how many bytes of memory the message under way takes.
+func (a *Assembler) Held() int { return cap(a.buf) }
+
 // FragmentsMax returns how many fragments a message may have under a limit of
 // so many bytes. It leaves room for every honest sender (the smallest fragments
 // of the Autobahn suite's long messages have 64 bytes) and stops one that sends

@@ -52,6 +52,9 @@ type Config struct {
 	// MaxText is the longest comment in code points, MaxMessage the longest
 	// inbound message in bytes.
 	MaxText, MaxMessage int
+	// PartialBytes bounds the memory for request heads and messages that have
+	// begun and are not complete, over all connections.
+	PartialBytes int
 	// PendingComments and PendingBytes bound what one room collects in one tick.
 	PendingComments, PendingBytes int
 
@@ -65,6 +68,8 @@ type Config struct {
 
 	// HandshakeTimeout is the time from accept to a complete request head.
 	HandshakeTimeout time.Duration
+	// MessageTimeout is the time from the first byte of a message to its last.
+	MessageTimeout time.Duration
 	// IdleTimeout is the silence in both directions after which a ping is sent;
 	// PongTimeout is how long the answer may take. IdleTimeout 0: no pings.
 	IdleTimeout, PongTimeout time.Duration

@@ -26,6 +26,7 @@ const (
 	textMax        = 10_000 // code points: beyond this it is no comment
 	messageMin     = 256    // a comment's field names and a short text
 	messageMax     = 1 << 20
+	partialMin     = 1 << 20 // some viewers' half frames must find a place
 	ringMax        = 1024
 	historyMax     = 1000
 	bufferMin      = 4 << 10 // below this the kernel rounds up on its own
@@ -113,6 +114,12 @@ var table = []definition{
 		check: checkMaxMessage,
 	},
 	{
+		flag: "partial-bytes", def: "33554432",
+		help:  "memory for unfinished request heads and messages of all connections together",
+		value: func(c *Config) pflag.Value { return bytesValue{&c.PartialBytes} },
+		check: within("partial-bytes", func(c *Config) int { return c.PartialBytes }, partialMin, 1<<30),
+	},
+	{
 		flag: "pending-comments", def: "20000",
 		help:  "comments one room collects in one tick",
 		value: func(c *Config) pflag.Value { return countValue{&c.PendingComments} },
@@ -141,6 +148,12 @@ var table = []definition{
 		help:  "time for a connection to send its whole request head",
 		value: func(c *Config) pflag.Value { return durationValue{&c.HandshakeTimeout} },
 		check: within("handshake-timeout", func(c *Config) time.Duration { return c.HandshakeTimeout }, clockMin, clockMax),
+	},
+	{
+		flag: "message-timeout", def: "30s",
+		help:  "time for a viewer to finish a message it has begun",
+		value: func(c *Config) pflag.Value { return durationValue{&c.MessageTimeout} },
+		check: within("message-timeout", func(c *Config) time.Duration { return c.MessageTimeout }, clockMin, clockMax),
 	},
 	{
 		flag: "idle-timeout", def: "30s",

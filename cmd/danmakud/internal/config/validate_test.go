@@ -46,6 +46,8 @@ func TestValidate(t *testing.T) {
 		{"message too small", func(c *Config) { c.MaxMessage = 255 }, "--max-message 255"},
 		{"message too large", func(c *Config) { c.MaxMessage, c.PendingBytes = 1<<20+1, 1<<30 }, "--max-message"},
 		{"message below text", func(c *Config) { c.MaxText = 2000 }, "--max-text 2000 needs 8256 bytes"},
+		{"partial bytes", func(c *Config) { c.PartialBytes = 1<<20 - 1 }, "--partial-bytes"},
+		{"message timeout", func(c *Config) { c.MessageTimeout = 0 }, "--message-timeout"},
 		{"pending comments", func(c *Config) { c.PendingComments = 0 }, "--pending-comments"},
 		{"pending bytes", func(c *Config) { c.PendingBytes = 4*4096 - 1 }, "--pending-bytes"},
 		{"pending bytes too many", func(c *Config) { c.PendingBytes = 1<<30 + 1 }, "--pending-bytes"},

@@ -36,25 +36,24 @@ type handler struct {
 	rules    *rules          // likewise, with what is made of them
 	json     fastjson.Parser // of the message at hand
 	sessions []*[chunkSessions]session
-	carried  map[poller.Slot][]byte             // partial request heads and frames, at most a frame each
-	messages map[poller.Slot]*wsproto.Assembler // fragmented messages under way
-	out      []byte                             // replies to the connection at hand, written at the end of Data
-	sealNow  []*room.Room                       // rooms to seal at the end of this turn
-	sealed   []*room.Batch                      // scratch of sealRooms
-	closes   [256]uint64                        // by reason
-	refused  [refusals]uint64                   // messages answered with an error, by code
-	comments uint64                             // comments accepted
-	likes    uint64                             // likes accepted
-	moved    uint64                             // connections given to another loop
-	upgraded uint64                             // handshakes completed
+	partials map[poller.Slot]*partial // what connections have begun and not finished
+	backlog  []poller.Handle          // connections with frames at hand, in rotation
+	out      []byte                   // replies to the connection at hand, written at the end of Data
+	sealNow  []*room.Room             // rooms to seal at the end of this turn
+	sealed   []*room.Batch            // scratch of sealRooms
+	closes   [256]uint64              // by reason
+	refused  [refusals]uint64         // messages answered with an error, by code
+	comments uint64                   // comments accepted
+	likes    uint64                   // likes accepted
+	moved    uint64                   // connections given to another loop
+	upgraded uint64                   // handshakes completed
 	verify   verifier
 }
 
 func newHandler(s *Server, l *poller.Loop) *handler {
 	h := &handler{
 		server: s, loop: l,
-		carried:  make(map[poller.Slot][]byte),
-		messages: make(map[poller.Slot]*wsproto.Assembler),
+		partials: make(map[poller.Slot]*partial),
 	}
 	h.adoptRules()
 	h.shard = room.NewShard(s.hub, l.Index(), loopWriter{h})
@@ -119,17 +118,18 @@ func (h *handler) Closed(s poller.Slot, r poller.Reason) {
 		h.closes[r]++
 	}
 	h.shard.Forget(uint32(s), h.loop.Now())
-	delete(h.carried, s)
-	delete(h.messages, s)
+	h.forgetPartial(s)
 	*c = session{}
 }
 
-// Turn seals the rooms that became due in this turn and broadcasts a slice.
+// Turn lets the backlog go on, seals the rooms that became due in this turn and
+// broadcasts a slice.
 func (h *handler) Turn() (more bool) {
+	h.serveBacklog()
 	if len(h.sealNow) > 0 {
 		h.sealRooms()
 	}
-	more = h.shard.Broadcast(broadcastBudget, h.loop.Now())
+	more = h.shard.Broadcast(broadcastBudget, h.loop.Now()) || len(h.backlog) > 0
 	h.verify.turn(h)
 	return more
 }
@@ -152,8 +152,7 @@ func (h *handler) lastWords(s poller.Slot, r poller.Reason) {
 	h.shard.Leave(uint32(s), h.loop.Now())
 	c.state, c.reason = stateClosing, r
 	c.deadline = h.deadline(closeLinger)
-	delete(h.carried, s)
-	delete(h.messages, s)
+	h.forgetPartial(s)
 	if len(h.out) > 0 && h.loop.Open(s) {
 		h.shard.LastReply(uint32(s), h.out, h.loop.Now())
 	}

@@ -15,8 +15,9 @@ import (
 // frames already and go straight to the decoder.
 func (h *handler) shakeHands(s poller.Slot, p []byte) {
 	buf := p
-	if carried, ok := h.carried[s]; ok {
-		buf = append(carried, p...)
+	k := h.partials[s]
+	if k != nil {
+		buf = k.add(p)
 	}
 	end := wsproto.HeadEnd(buf)
 	if end > wsproto.HeadMax || end == 0 && len(buf) > wsproto.HeadMax {
@@ -24,13 +25,15 @@ func (h *handler) shakeHands(s poller.Slot, p []byte) {
 		return
 	}
 	if end == 0 {
-		if len(buf) == len(p) {
-			buf = append(make([]byte, 0, 2*len(p)), p...)
+		if k == nil {
+			h.partial(s).add(p)
 		}
-		h.carried[s] = buf
+		if !h.charge(s) {
+			h.refuse(s, &wsproto.Refusal{Status: 503, Message: "too many unfinished requests; try again later", Header: []string{"Retry-After: 5"}}, reasonPartialFull)
+		}
 		return
 	}
-	delete(h.carried, s)
+	h.forgetPartial(s)
 	h.upgrade(s, buf[:end], buf[end:])
 }
 

@@ -7,49 +7,90 @@ import (
 	"github.com/danmakud/danmakud/wsproto"
 )
 
-// frames decodes what an open connection sent. p is unmasked in place.
+// frames decodes what an open connection sent. p is unmasked in place; it is empty
+// when a connection of the backlog goes on.
 func (h *handler) frames(s poller.Slot, p []byte) {
-	limit := h.config.MaxMessage
 	buf := p
-	carried, ok := h.carried[s]
-	if ok {
-		buf = append(carried, p...)
-		// A frame that trickles in is looked at again only when it is complete.
-		if need := wsproto.Need(carried); need > len(buf) {
-			h.carried[s] = buf
+	k := h.partials[s]
+	if k != nil && len(k.bytes) > 0 {
+		need := wsproto.Need(k.bytes)
+		buf = k.add(p)
+		if need > len(buf) && len(p) > 0 {
+			// A frame that trickles in is looked at again only when it is complete.
+			h.settle(s)
 			return
 		}
 	}
-	for len(buf) > 0 {
-		f, n, err := wsproto.Decode(buf, limit, false)
+	rest, whole := h.decode(s, buf)
+	if h.session(s).state != stateOpen {
+		return
+	}
+	switch {
+	case k != nil && len(k.bytes) > 0:
+		k.keep(rest)
+	case len(rest) > 0:
+		k = h.partial(s)
+		k.add(rest)
+	}
+	if !whole {
+		h.wait(s)
+	}
+	h.settle(s)
+}
+
+// decode handles the frames at the start of buf, at most as many as one turn has
+// for a connection: then whole is false. When the connection is closing rest has
+// no meaning.
+func (h *handler) decode(s poller.Slot, buf []byte) (rest []byte, whole bool) {
+	for n := 0; len(buf) > 0; n++ {
+		if n == framesPerTurn {
+			return buf, false
+		}
+		f, size, err := wsproto.Decode(buf, h.config.MaxMessage, false)
 		if err != nil {
 			h.violate(s, err)
-			return
+			return nil, true
 		}
-		if n == 0 {
+		if size == 0 {
 			break
 		}
-		buf = buf[n:]
+		buf = buf[size:]
 		h.frame(s, f)
 		if h.session(s).state != stateOpen {
-			return
+			return nil, true
 		}
 		if len(h.out) >= repliesFlush {
 			if h.flushReplies(s); h.session(s).state != stateOpen {
-				return
+				return nil, true
 			}
 		}
 	}
+	return buf, true
+}
+
+// settle counts what a connection has begun and not finished, and sets the clock
+// for it. Who is the one too many goes.
+func (h *handler) settle(s poller.Slot) {
+	if !h.charge(s) {
+		h.finish(s, wsproto.CodeTryLater, "too many unfinished messages", reasonPartialFull)
+		return
+	}
+	c := h.session(s)
 	switch {
-	case len(buf) > 0:
-		h.carried[s] = append(make([]byte, 0, min(wsproto.Need(buf), limit+64)), buf...)
-	case ok:
-		delete(h.carried, s)
+	case h.partials[s] == nil:
+		c.deadline = 0
+	case c.deadline == 0:
+		c.deadline = h.deadline(h.config.MessageTimeout)
 	}
 }
 
 // frame handles one frame of an open connection.
 func (h *handler) frame(s poller.Slot, f wsproto.Frame) {
+	if c := h.session(s); c.deadline != 0 && f.Fin {
+		if k := h.partials[s]; k == nil || k.message == nil {
+			c.deadline = 0 // what comes behind this frame has its own time
+		}
+	}
 	switch f.Op {
 	case wsproto.OpPing:
 		// The pongs of one read go out together; while the viewer is blocked the
@@ -66,14 +107,18 @@ func (h *handler) frame(s poller.Slot, f wsproto.Frame) {
 
 // data handles a data frame, whole or a fragment.
 func (h *handler) data(s poller.Slot, f wsproto.Frame) {
-	var whole wsproto.Assembler // idle: nothing to remember for a message in one frame
-	a := &whole
-	stored, ok := h.messages[s]
-	if ok {
-		a = stored
-	} else if !f.Fin {
+	var idle wsproto.Assembler // nothing to remember for a message in one frame
+	a := &idle
+	k := h.partials[s]
+	if k == nil && !f.Fin {
+		k = h.partial(s)
+	}
+	switch {
+	case k != nil && k.message != nil:
+		a = k.message
+	case !f.Fin:
 		a = new(wsproto.Assembler)
-		h.messages[s] = a
+		k.message = a
 	}
 	m, done, err := a.Push(f, h.config.MaxMessage)
 	if err != nil {
@@ -83,14 +128,15 @@ func (h *handler) data(s poller.Slot, f wsproto.Frame) {
 	if !done {
 		return
 	}
+	if a != &idle {
+		k.message = nil
+		h.session(s).deadline = 0
+	}
 	if m.Op != wsproto.OpText {
 		h.finish(s, wsproto.CodeUnsupported, "this subprotocol is text only", reasonBinary)
 		return
 	}
 	h.command(s, m.Data)
-	if ok && h.session(s).state == stateOpen {
-		delete(h.messages, s)
-	}
 }
 
 // peerClose answers a close frame with the same code (RFC 6455 section 5.5.1).

@@ -126,6 +126,7 @@ var (
 	descBlocked     = desc("blocked_viewers", "Viewers whose socket is full at present.")
 	descDraining    = desc("draining", "1 while the server goes down.")
 	descTickMax     = desc("tick_max_seconds", "Longest present tick of any room; more than configured means overload.")
+	descPartial     = desc("partial_bytes", "Memory held for unfinished request heads and messages.")
 	descHTTP        = desc("http_connections", "Plain HTTP connections on the public port.")
 
 	descSealed      = desc("batches_sealed_total", "Batches sealed.")
@@ -178,6 +179,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	gauge(descMembers, float64(sum.Members))
 	gauge(descRooms, float64(s.hub.Rooms()))
 	gauge(descBlocked, float64(sum.Blocked))
+	gauge(descPartial, float64(s.partialBytes.Load()))
 	gauge(descHTTP, float64(s.public.open.Load()))
 	gauge(descTickMax, s.hub.LongestTick().Seconds())
 	draining := 0.0

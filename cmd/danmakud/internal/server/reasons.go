@@ -18,6 +18,8 @@ const (
 	reasonHTTPFull                                           // too many plain HTTP connections
 	reasonBinary                                             // a binary message, which this subprotocol has not
 	reasonAbuse                                              // too many refused messages
+	reasonMessageTimeout                                     // a message was begun and not finished in time
+	reasonPartialFull                                        // one unfinished head or message more than there is memory for
 	reasonPongTimeout                                        // no answer to a ping
 	reasonStalled                                            // has not taken a whole frame for too long
 	reasonDrain                                              // the server goes down
@@ -33,6 +35,8 @@ var reasonNames = map[poller.Reason]string{
 	reasonHTTPFull:         "http_full",
 	reasonBinary:           "binary",
 	reasonAbuse:            "abuse",
+	reasonMessageTimeout:   "message_timeout",
+	reasonPartialFull:      "partial_full",
 	reasonPongTimeout:      "pong_timeout",
 	reasonStalled:          "stalled",
 	reasonDrain:            "drain",

@@ -60,10 +60,11 @@ type Server struct {
 	controlListener net.Listener
 
 	// Atomic; any goroutine.
-	rules    atomic.Pointer[rules]
-	nextUID  atomic.Uint64
-	draining atomic.Bool
-	rejected struct{ rooms, http atomic.Uint64 }
+	rules        atomic.Pointer[rules]
+	nextUID      atomic.Uint64
+	partialBytes atomic.Int64 // held for unfinished heads and messages, all loops together
+	draining     atomic.Bool
+	rejected     struct{ rooms, http atomic.Uint64 }
 }
 
 // Run serves until ctx is done, then drains and returns. An error before the

@@ -25,7 +25,7 @@ type session struct {
 	uid      uint64
 	tokens   float32       // comments it may send now
 	refilled uint32        // when tokens were last refilled, ms of the loop's clock
-	deadline uint32        // handshaking, closing: when time is up, in coarse seconds
+	deadline uint32        // when time is up for what is under way (open: for a message), in coarse seconds; 0 = nothing is
 	pinged   uint32        // when the unanswered ping was sent, coarse seconds; 0 = none
 	reason   poller.Reason // closing: why
 	state    state

@@ -39,6 +39,10 @@ func (h *handler) sweepOpen(s poller.Slot, c *session, now uint32) {
 	if c.strikes > 0 {
 		c.strikes--
 	}
+	if c.deadline != 0 && now >= c.deadline {
+		h.finish(s, wsproto.CodePolicy, "a message took too long", reasonMessageTimeout)
+		return
+	}
 	cfg := h.config
 	if cfg.IdleTimeout <= 0 {
 		return

@@ -38,15 +38,21 @@ func (v *verifier) turn(h *handler) {
 	if n := h.shard.Counts().Members; n != inRooms {
 		panic(fmt.Sprintf("server: %d sessions are open below slot %d, %d slots are members", inRooms, slots, n))
 	}
-	for s := range h.carried {
-		if state := h.session(s).state; state != stateHandshaking && state != stateOpen {
+	waiting := 0
+	for s, k := range h.partials {
+		state := h.session(s).state
+		if state != stateHandshaking && state != stateOpen {
 			panic(fmt.Sprintf("server: slot %d in state %d has bytes carried", s, state))
 		}
-	}
-	for s := range h.messages {
-		if state := h.session(s).state; state != stateOpen {
+		if k.message != nil && state != stateOpen {
 			panic(fmt.Sprintf("server: slot %d in state %d has a message under way", s, state))
 		}
+		if k.waiting {
+			waiting++
+		}
+	}
+	if waiting > len(h.backlog) {
+		panic(fmt.Sprintf("server: %d connections wait in a backlog of %d", waiting, len(h.backlog)))
 	}
 }
 

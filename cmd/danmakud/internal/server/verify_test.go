@@ -24,8 +24,13 @@ func TestVerifierSeesWhatIsWrong(t *testing.T) {
 		{"socket open true", func() { h.session(slot).state = stateFree }, func() { h.session(slot).state = stateOpen }},
 		{"member true", func() { h.session(slot).state = stateClosing }, func() { h.session(slot).state = stateOpen }},
 		{"writability asked for true", func() { h.loop.WantWrite(slot, true) }, func() { h.loop.WantWrite(slot, false) }},
-		{"bytes carried", func() { h.carried[free] = nil }, func() { delete(h.carried, free) }},
-		{"message under way", func() { h.messages[free] = new(wsproto.Assembler) }, func() { delete(h.messages, free) }},
+		{"wait in a backlog of 0", func() { h.partial(slot).waiting = true }, func() { h.forgetPartial(slot) }},
+		{"bytes carried", func() { h.partial(free) }, func() { delete(h.partials, free) }},
+		{"message under way", func() {
+			h.session(slot).state = stateHandshaking
+			h.shard.Leave(uint32(slot), h.loop.Now())
+			h.partial(slot).message = new(wsproto.Assembler)
+		}, func() { h.loop.Close(slot, poller.ReasonShutdown) }},
 	} {
 		said := make(chan string, 1)
 		h.loop.Post(func() {
