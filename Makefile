@@ -5,6 +5,7 @@
 SHELL := /bin/sh
 GO ?= go
 FUZZTIME ?= 30s
+SOAK ?= 20m
 PACKAGES := ./...
 FOLDERS := cmd poller wsproto room bench
 
@@ -16,7 +17,7 @@ HAVE_CC := $(shell command -v $$($(GO) env CC) >/dev/null 2>&1 && echo yes)
 RACE := $(if $(HAVE_CC),-race)
 NO_RACE := $(if $(HAVE_CC),,no C compiler: the tests run without the race detector)
 
-.PHONY: help build run test lint vet unit verify fuzz bench browser compat clean
+.PHONY: help build run test lint vet unit verify soak fuzz bench browser compat clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,7 +55,10 @@ unit:
 
 verify: ## tests with the verify tag: loops check their invariants each turn
 	$(GO) test $(RACE) -shuffle=on -tags verify ./poller ./room ./cmd/danmakud/internal/server
-	$(GO) test $(RACE) -shuffle=on -tags verify -run 'TestB[0-9]|Drain|Slow|Vanish' ./cmd/danmakud
+	$(GO) test $(RACE) -shuffle=on -tags verify -run 'TestB[0-9]|Drain|Slow|Vanish|Soak' ./cmd/danmakud
+
+soak: ## churn for SOAK (20m) with invariants checked each turn, and cut links at the default timeouts
+	SOAK=$(SOAK) $(GO) test $(RACE) -count=1 -tags verify -timeout 3h -v -run 'Soak' ./cmd/danmakud
 
 fuzz: ## run every fuzzer for FUZZTIME (30s)
 	@set -e; for package in $$($(GO) list $(PACKAGES)); do \

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,6 +41,9 @@ func underTest(t *testing.T) string {
 }
 
 var buildOnce = sync.OnceValues(func() (string, error) {
+	if err := lookAtSources(); err != nil {
+		return "", err
+	}
 	path := filepath.Join(buildDir, "danmakud")
 	args := append([]string{"build", "-o", path}, buildFlags...)
 	if out, err := exec.Command("go", append(args, ".")...).CombinedOutput(); err != nil {
@@ -47,6 +51,21 @@ var buildOnce = sync.OnceValues(func() (string, error) {
 	}
 	return path, nil
 })
+
+// lookAtSources makes the results of tests that run the binary depend on all of
+// its source: the go command keeps a result until a file the test looked at has
+// changed, and does not know that the test builds something.
+func lookAtSources() error {
+	return filepath.WalkDir(repository, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && filepath.Ext(path) == ".go" {
+			_, err = os.Stat(path)
+		}
+		if os.IsNotExist(err) { // a build beside us removed it
+			return nil
+		}
+		return err
+	})
+}
 
 func TestMain(m *testing.M) {
 	os.Exit(testMain(m))

@@ -1,0 +1,5 @@
+//go:build !verify
+
+package main
+
+const verifyBuild = false
