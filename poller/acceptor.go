@@ -3,6 +3,7 @@ package poller
 import (
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,6 +37,7 @@ type acceptor struct {
 
 	// Atomic; any goroutine.
 	stopping atomic.Bool
+	rate     atomic.Uint64 // bits of the accept rate asked for; bucket follows
 	counters acceptCounters
 
 	done chan struct{} // closed when the goroutine has ended
@@ -55,6 +57,7 @@ func newAcceptor(c *Config) (*acceptor, error) {
 		log:     limitedLog{log: c.Log.With(slog.String("part", "acceptor"))},
 		done:    make(chan struct{}),
 	}
+	a.rate.Store(math.Float64bits(c.AcceptRate))
 	a.refillReserve()
 	for i, address := range c.Listen {
 		ln, err := listen(address, c.Backlog)
@@ -120,6 +123,7 @@ func (a *acceptor) turn() {
 	}
 	a.now = monotonic()
 	a.linger.expire(a.kernel, a.now)
+	a.takeRate()
 	a.resume()
 	for _, e := range a.events[:n] {
 		ln := a.listeners[e.slot]
@@ -128,6 +132,30 @@ func (a *acceptor) turn() {
 				break
 			}
 		}
+	}
+}
+
+// setRate changes the rate of the bucket. It wakes the acceptor, which may be in
+// a pause that the old rate has set. Any goroutine.
+func (a *acceptor) setRate(rate float64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.rate.Swap(math.Float64bits(rate)) != math.Float64bits(rate) && a.started && !a.stopped {
+		a.kernel.wake()
+	}
+}
+
+// takeRate makes the rate that was asked for the bucket's. What it had saved is
+// not given away again.
+func (a *acceptor) takeRate() {
+	rate := math.Float64frombits(a.rate.Load())
+	if rate == a.bucket.rate {
+		return
+	}
+	a.bucket = newBucket(rate)
+	a.bucket.tokens, a.bucket.filled = 1, a.now
+	if a.resumeAt != 0 && a.penalty == 0 {
+		a.resumeAt = a.now // the pause was the old rate's
 	}
 }
 
@@ -188,7 +216,7 @@ func (a *acceptor) place(fd int) {
 		return
 	}
 	a.counters.refusedLimit.Add(1)
-	a.log.warn(a.now, "connection refused", "limit", least.census.limit)
+	a.log.warn(a.now, "connection refused", "limit", least.census.limit.Load())
 	a.refuse(fd)
 	a.linger.push(a.kernel, fd, a.now)
 }

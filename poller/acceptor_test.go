@@ -13,7 +13,7 @@ import (
 // listener and one loop on the same fake kernel.
 func newFakeAcceptor(t *testing.T, k *fakeKernel, limit int64) *acceptor {
 	l := newTestLoop(t, k, nil)
-	l.census.limit = limit
+	l.census.limit.Store(limit)
 	ln := &listener{fd: k.socket(), addr: &net.TCPAddr{}}
 	k.add(ln.fd, token{0, 1}, wantRead)
 	a := &acceptor{
@@ -178,7 +178,7 @@ func TestAcceptRateBucket(t *testing.T) {
 func TestAcceptRatePauses(t *testing.T) {
 	k := newFake(t)
 	a := newFakeAcceptor(t, k, 10)
-	a.bucket = newBucket(10)
+	a.setRate(10)
 	k.offer(k.conn(), k.conn())
 	a.turn()
 	if a.counters.accepted.Load() != 1 || a.counters.paused.Load() != 1 || time.Duration(a.resumeAt-a.now) != 100*time.Millisecond {
@@ -187,5 +187,40 @@ func TestAcceptRatePauses(t *testing.T) {
 	a.drainBacklogs() // the end ignores the rate
 	if a.counters.accepted.Load() != 2 {
 		t.Error("drain left one in the backlog")
+	}
+}
+
+// TestNewRateEndsThePauseOfTheOld: a rate that changes holds from the next turn
+// on, also in the middle of a pause that the old one has set.
+func TestNewRateEndsThePauseOfTheOld(t *testing.T) {
+	k := newFake(t)
+	a := newFakeAcceptor(t, k, 10)
+	a.setRate(0.001)
+	k.offer(k.conn())
+	a.turn()
+	if a.counters.accepted.Load() != 1 || a.resumeAt == 0 {
+		t.Fatalf("accepted %d, paused %v, want one and a pause", a.counters.accepted.Load(), a.resumeAt != 0)
+	}
+	a.setRate(0)
+	k.offer(k.conn())
+	a.turn()
+	if a.resumeAt != 0 || k.sockets[a.listeners[0].fd].want != wantRead {
+		t.Error("the pause goes on")
+	}
+	if a.counters.accepted.Load() != 2 {
+		t.Errorf("accepted %d, want the one that waited", a.counters.accepted.Load())
+	}
+}
+
+func TestMaxConnectionsChanges(t *testing.T) {
+	r := &Reactor{census: new(census)}
+	for _, tc := range []struct {
+		limit int
+		want  bool
+	}{{1, true}, {1, false}, {2, true}, {1, false}} {
+		r.SetMaxConnections(tc.limit)
+		if got := r.census.take(); got != tc.want {
+			t.Errorf("with limit %d and %d there: taken %v", tc.limit, r.Connections(), got)
+		}
 	}
 }

@@ -208,7 +208,9 @@ func newTestLoop(t *testing.T, k kernel, setUp func(h *hooks)) *Loop {
 	if err := c.complete(); err != nil {
 		t.Fatal(err)
 	}
-	l := newLoop(0, k, &c, &census{limit: int64(c.MaxConnections)})
+	shared := new(census)
+	shared.limit.Store(int64(c.MaxConnections))
+	l := newLoop(0, k, &c, shared)
 	t.Cleanup(func() {
 		l.shut()
 		l.free()

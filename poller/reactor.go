@@ -28,13 +28,13 @@ type Reactor struct {
 // A census counts the connections of all loops against their limit. Any
 // goroutine.
 type census struct {
-	limit int64
+	limit atomic.Int64
 	count atomic.Int64
 }
 
 // take reports whether there is room for one more, and counts it.
 func (c *census) take() bool {
-	if c.count.Add(1) > c.limit {
+	if c.count.Add(1) > c.limit.Load() {
 		c.count.Add(-1)
 		return false
 	}
@@ -49,7 +49,8 @@ func New(c Config) (*Reactor, error) {
 	if err := c.complete(); err != nil {
 		return nil, fmt.Errorf("poller: %w", err)
 	}
-	r := &Reactor{census: &census{limit: int64(c.MaxConnections)}}
+	r := &Reactor{census: new(census)}
+	r.census.limit.Store(int64(c.MaxConnections))
 	a, err := newAcceptor(&c)
 	if err != nil {
 		return nil, fmt.Errorf("poller: %w", err)
@@ -134,6 +135,14 @@ func (r *Reactor) Loops() []*Loop { return r.loops }
 
 // Connections returns how many there are now on all loops. Any goroutine.
 func (r *Reactor) Connections() int { return int(r.census.count.Load()) }
+
+// SetMaxConnections changes Config.MaxConnections, to n of at least 1. Connections
+// beyond a lower limit stay. Any goroutine.
+func (r *Reactor) SetMaxConnections(n int) { r.census.limit.Store(int64(n)) }
+
+// SetAcceptRate changes Config.AcceptRate from the acceptor's next turn on. Any
+// goroutine.
+func (r *Reactor) SetAcceptRate(rate float64) { r.acceptor.setRate(rate) }
 
 // CloseListeners ends accepting. Connections that wait in the backlog are
 // accepted first, since closing would reset them. It returns when the listeners
