@@ -20,14 +20,14 @@ var (
 // Hub is all rooms of the process. All methods may be called by any goroutine.
 type Hub struct {
 	// Fixed after construction.
-	cfg  Config
 	seed maphash.Seed
 
 	// Atomic; any goroutine.
-	nextID  atomic.Uint64
-	sealed  atomic.Uint64
-	refused atomic.Uint64
-	count   atomic.Int64
+	settings atomic.Pointer[Config] // replaced by Configure, never changed
+	nextID   atomic.Uint64
+	sealed   atomic.Uint64
+	refused  atomic.Uint64
+	count    atomic.Int64
 
 	due dueList
 
@@ -41,10 +41,32 @@ type Hub struct {
 // NewHub makes a hub without rooms.
 func NewHub(c Config) *Hub {
 	c = c.withDefaults()
-	h := &Hub{cfg: c, seed: maphash.MakeSeed(), rooms: make(map[string]*Room)}
+	h := &Hub{seed: maphash.MakeSeed(), rooms: make(map[string]*Room)}
+	h.settings.Store(&c)
 	h.nextID.Store(c.FirstID)
 	h.due.kick = c.Kick
 	return h
+}
+
+// cfg returns the settings in force.
+func (h *Hub) cfg() *Config { return h.settings.Load() }
+
+// Configure takes over what of c can change while the hub is in use: the ticks,
+// the bounds of what is pending, the depth of the history and the number of rooms.
+// Batches sealed from now on follow it. Any goroutine.
+func (h *Hub) Configure(c Config) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	before := h.cfg()
+	after := *before
+	after.Tick, after.MaxTick = c.Tick, c.MaxTick
+	after.PendingComments, after.PendingBytes = c.PendingComments, c.PendingBytes
+	after.History, after.MaxRooms = c.History, c.MaxRooms
+	after = after.withDefaults()
+	h.settings.Store(&after)
+	for _, r := range h.rooms { // those at rest follow at once; a stretched tick finds its way by itself
+		r.tick.CompareAndSwap(int64(before.Tick), int64(after.Tick))
+	}
 }
 
 // ValidName reports whether s may name a room: 1 to 64 of A-Z a-z 0-9 _ . : -
@@ -83,7 +105,7 @@ func (h *Hub) enter(name string, shard, n int, now int64) (Entry, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	e := Entry{Room: r, History: r.recent.last(min(n, h.cfg.History))}
+	e := Entry{Room: r, History: r.recent.last(min(n, h.cfg().History))}
 	e.Seq, e.total = r.enterLocked(shard)
 	e.Online = r.online
 	return e, nil
@@ -96,14 +118,14 @@ func (h *Hub) roomLocked(name string, now int64) (*Room, error) {
 	if !ValidName(name) {
 		return nil, ErrName
 	}
-	if len(h.rooms) >= h.cfg.MaxRooms && !h.evictLocked(now) {
+	if len(h.rooms) >= h.cfg().MaxRooms && !h.evictLocked(now) {
 		return nil, ErrRoomsFull
 	}
 	name = strings.Clone(name) // it may point into a receive buffer
 	h.made++
-	epoch := h.cfg.Epoch + "-" + strconv.FormatUint(h.made, 36)
-	r := &Room{name: name, epoch: epoch, hub: h, members: make([]uint32, h.cfg.Shards)}
-	r.tick.Store(int64(h.cfg.Tick))
+	epoch := h.cfg().Epoch + "-" + strconv.FormatUint(h.made, 36)
+	r := &Room{name: name, epoch: epoch, hub: h, members: make([]uint32, h.cfg().Shards)}
+	r.tick.Store(int64(h.cfg().Tick))
 	h.rooms[name] = r
 	h.count.Store(int64(len(h.rooms)))
 	return r, nil
@@ -117,7 +139,7 @@ func (h *Hub) evictLocked(now int64) bool {
 	}
 	h.evictedAt = now
 	h.sweepLocked(now, 0)
-	return len(h.rooms) < h.cfg.MaxRooms
+	return len(h.rooms) < h.cfg().MaxRooms
 }
 
 // Sweep forgets rooms in which nobody has been for ten minutes, and those left
@@ -203,7 +225,7 @@ func (h *Hub) Home(name string) int {
 	if r != nil && int(r.present.Load()) >= homeMembers {
 		return -1
 	}
-	return int(maphash.String(h.seed, name) % uint64(h.cfg.Shards))
+	return int(maphash.String(h.seed, name) % uint64(h.cfg().Shards))
 }
 
 // LongestTick returns the longest present tick of any room, at least the
@@ -211,7 +233,7 @@ func (h *Hub) Home(name string) int {
 func (h *Hub) LongestTick() time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	longest := h.cfg.Tick
+	longest := h.cfg().Tick
 	for _, r := range h.rooms {
 		longest = max(longest, r.Tick())
 	}

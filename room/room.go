@@ -103,7 +103,7 @@ func (r *Room) Like(n uint64, now int64) (sealNow bool, err error) {
 // roomForLocked reports whether c still fits into this tick. What is not chat
 // may use as much again, so that a flood of chat never costs a gift.
 func (r *Room) roomForLocked(c *Comment) bool {
-	comments, bytes := r.hub.cfg.PendingComments, r.hub.cfg.PendingBytes
+	comments, bytes := r.hub.cfg().PendingComments, r.hub.cfg().PendingBytes
 	if c.Kind != KindChat {
 		comments, bytes = 2*comments, 2*bytes
 	}
@@ -170,7 +170,7 @@ func (r *Room) Seal(now, wall int64) *Batch {
 	}
 	commentsEnd := len(r.pending)
 	b.frames[EncodingJSON] = frameBatch(r.pending, &h)
-	r.recent.add(r.pending[prefixRoom:commentsEnd], r.ends, r.hub.cfg.History)
+	r.recent.add(r.pending[prefixRoom:commentsEnd], r.ends, r.hub.cfg().History)
 	b.bytes = cap(r.pending)
 	r.sizeHint = commentsEnd + commentsEnd/4 + suffixRoom
 	r.pending, r.ends, r.likes, r.sampled = nil, nil, 0, 0
@@ -204,7 +204,7 @@ func (r *Room) pendingLocked() bool {
 // later. A room that was quiet for a whole tick is at rest: whatever stretched it
 // is over.
 func (r *Room) adaptTickLocked(frameBytes int) {
-	base, most := int64(r.hub.cfg.Tick), int64(r.hub.cfg.MaxTick)
+	base, most := int64(r.hub.cfg().Tick), int64(r.hub.cfg().MaxTick)
 	large := max(frameBytes, r.frameBytes) >= stretchBytesMax // the pass was about the frame before
 	r.frameBytes = frameBytes
 	tick, pass := r.tick.Load(), r.passMax.Swap(0)
@@ -218,7 +218,7 @@ func (r *Room) adaptTickLocked(frameBytes int) {
 	case pass < tick-tick/32:
 		tick = max(base, tick-tick/16)
 	}
-	r.tick.Store(tick)
+	r.tick.Store(min(max(tick, base), max(most, base))) // the settings may have changed since
 }
 
 // passTook reports how long a pass over one shard's members took, or has taken

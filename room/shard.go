@@ -229,7 +229,7 @@ func (rs *roomShard) begin(now int64) {
 }
 
 func (s *Shard) addRoom(r *Room, seq uint64) *roomShard {
-	rs := &roomShard{room: r, ring: make([]*Batch, s.hub.cfg.Ring), first: seq + 1, last: seq}
+	rs := &roomShard{room: r, ring: make([]*Batch, s.hub.cfg().Ring), first: seq + 1, last: seq}
 	if n := len(s.free); n > 0 {
 		rs.index = s.free[n-1]
 		s.free = s.free[:n-1]
