@@ -60,8 +60,18 @@ func (l *lines) String() string {
 	return strings.Join(l.all, "\n")
 }
 
-// record waits for the log record with the given message.
-func (l *lines) record(message string) (map[string]any, error) {
+// count returns how many lines there are so far.
+func (l *lines) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.all)
+}
+
+// record waits for the first log record with the given message.
+func (l *lines) record(message string) (map[string]any, error) { return l.recordAfter(0, message) }
+
+// recordAfter is record from a line on.
+func (l *lines) recordAfter(next int, message string) (map[string]any, error) {
 	expired := false
 	guard := time.AfterFunc(patience, func() {
 		l.mu.Lock()
@@ -72,7 +82,7 @@ func (l *lines) record(message string) (map[string]any, error) {
 	defer guard.Stop()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for next := 0; ; {
+	for {
 		for ; next < len(l.all); next++ {
 			var record map[string]any
 			if json.Unmarshal([]byte(l.all[next]), &record) == nil && record["msg"] == message {

@@ -91,6 +91,8 @@ var importRules = []struct {
 	{"github.com/klauspost/compress", in("wsproto"), "only wsproto compresses"},
 	{"github.com/prometheus/", in("cmd/danmakud/internal"), "metrics belong to the server command"},
 	{"github.com/spf13/", in("cmd/danmakud", "bench"), "libraries do not read flags"},
+	{"github.com/pelletier/go-toml/", in("cmd/danmakud/internal/config"), "settings are read in one place"},
+	{"github.com/coreos/go-systemd/", in("cmd/danmakud"), "libraries do not know what started them"},
 	{"github.com/HdrHistogram/", in("bench"), "only the load tool keeps histograms"},
 	{"github.com/valyala/fastjson", in("cmd/danmakud/internal/server"), "only a session parses what viewers say"},
 	{"github.com/coder/websocket", testOnly, "other libraries serve as foreign clients in tests"},

@@ -1,6 +1,7 @@
 // Danmakud broadcasts live comments (danmaku) over WebSocket.
 //
-//	danmakud [serve]    flags + environment ─► config ─► server.Run(ctx)
+//	danmakud [serve]    flags + environment + file ─► config ─► server.Run(ctx)
+//	                    SIGHUP ─► the file again ─► what can change
 //	                    SIGTERM, SIGINT ──────────────► ctx ends: drain, exit 0
 //	                    a second one ─────────────────► exit 2 at once
 //	danmakud doctor     what the host needs for N connections
@@ -46,9 +47,10 @@ type program struct {
 	lookupEnv func(name string) (string, bool)
 	stdout    io.Writer
 	stderr    *os.File
-	signals   <-chan os.Signal
+	signals   <-chan os.Signal // that end the server
+	hangups   <-chan os.Signal // that ask for the settings to be read again
 	exit      func(status int) // ends the process from another goroutine
-	serve     func(ctx context.Context, c config.Config, log *slog.Logger) error
+	serve     func(ctx context.Context, c config.Config, log *slog.Logger, o server.Options) error
 	host      doctor.Host
 }
 
@@ -56,6 +58,8 @@ func main() {
 	// Two places: a second signal must not be lost while the first is handled.
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	hangups := make(chan os.Signal, 1) // one that waits stands for any number
+	signal.Notify(hangups, syscall.SIGHUP)
 	p := program{
 		args:      os.Args[1:],
 		environ:   os.Environ(),
@@ -63,6 +67,7 @@ func main() {
 		stdout:    os.Stdout,
 		stderr:    os.Stderr,
 		signals:   signals,
+		hangups:   hangups,
 		exit:      os.Exit,
 		serve:     server.Run,
 		host:      doctor.ThisHost(),

@@ -18,6 +18,7 @@ import (
 
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/config"
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/doctor"
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/server"
 )
 
 // trial is a program whose parts are the test's.
@@ -44,7 +45,7 @@ func newTrial(t *testing.T, environ map[string]string, args ...string) *trial {
 		stderr:    stderr,
 		signals:   tr.signals,
 		exit:      func(status int) { tr.exits <- status },
-		serve: func(context.Context, config.Config, *slog.Logger) error {
+		serve: func(context.Context, config.Config, *slog.Logger, server.Options) error {
 			t.Error("the server was started")
 			return nil
 		},
@@ -76,7 +77,7 @@ func TestPlainCommandServes(t *testing.T) {
 	} {
 		tr := newTrial(t, map[string]string{"DANMAKUD_TICK": "70ms", "DANMAKUD_TYPO": "x"}, args...)
 		var got config.Config
-		tr.serve = func(_ context.Context, c config.Config, _ *slog.Logger) error { got = c; return nil }
+		tr.serve = func(_ context.Context, c config.Config, _ *slog.Logger, _ server.Options) error { got = c; return nil }
 		if status := tr.run(); status != exitOK {
 			t.Errorf("%q: exit status %d: %s", args, status, tr.stderrText())
 		}
@@ -126,7 +127,9 @@ func TestErrorsAreOneAndWithoutUsage(t *testing.T) {
 
 func TestServerErrorIsPrinted(t *testing.T) {
 	tr := newTrial(t, nil)
-	tr.serve = func(context.Context, config.Config, *slog.Logger) error { return errors.New("port taken") }
+	tr.serve = func(context.Context, config.Config, *slog.Logger, server.Options) error {
+		return errors.New("port taken")
+	}
 	if status := tr.run(); status != exitFailed || !strings.Contains(tr.stderrText(), "danmakud: serve: port taken") {
 		t.Errorf("exit status %d, stderr %q", status, tr.stderrText())
 	}
@@ -135,7 +138,7 @@ func TestServerErrorIsPrinted(t *testing.T) {
 func TestSignals(t *testing.T) {
 	tr := newTrial(t, nil)
 	release := make(chan struct{})
-	tr.serve = func(ctx context.Context, _ config.Config, _ *slog.Logger) error {
+	tr.serve = func(ctx context.Context, _ config.Config, _ *slog.Logger, _ server.Options) error {
 		tr.signals <- syscall.SIGTERM
 		<-ctx.Done() // the first signal cancels
 		tr.signals <- os.Interrupt

@@ -7,12 +7,16 @@ import (
 
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/config"
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/logging"
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/server"
 
 	"github.com/spf13/cobra"
 )
 
 const serveNotes = `Every flag has an environment variable: --max-rooms is DANMAKUD_MAX_ROOMS. The
-command line wins over the environment; lists are separated by commas.
+command line wins over the environment, and that over the file; lists are
+separated by commas. In the file they are arrays of strings, and times strings.
+
+SIGHUP reads the file again; the log says what changed and what needs a restart.
 
 SIGTERM or SIGINT closes the listeners, says goodbye to the viewers and ends
 when they are gone; a second one ends at once.
@@ -27,13 +31,14 @@ func (p *program) serveCommand() *cobra.Command {
 		Long:  "Run the server.\n\n" + serveNotes,
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := c.FromEnv(cmd.Flags(), p.lookupEnv); err != nil {
+			sources, err := c.Load(cmd.Flags(), p.lookupEnv)
+			if err != nil {
 				return err
 			}
 			if err := c.Validate(); err != nil {
 				return err
 			}
-			return p.runServer(*c)
+			return p.runServer(*c, sources)
 		},
 	}
 	c.Bind(cmd.Flags())
@@ -41,8 +46,15 @@ func (p *program) serveCommand() *cobra.Command {
 }
 
 // runServer runs the server until it has drained after a signal, or failed.
-func (p *program) runServer(c config.Config) error {
-	log, err := logging.New(p.stderr, c.LogLevel, c.LogFormat)
+func (p *program) runServer(c config.Config, sources config.Sources) error {
+	level := new(slog.LevelVar)
+	setLevel := func(name string) {
+		if l, err := logging.ParseLevel(name); err == nil { // Validate knows the names
+			level.Set(l)
+		}
+	}
+	setLevel(c.LogLevel)
+	log, err := logging.NewLeveled(p.stderr, level, c.LogFormat)
 	if err != nil {
 		return err
 	}
@@ -52,7 +64,8 @@ func (p *program) runServer(c config.Config) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go p.runSignals(ctx, cancel, log)
-	if err := p.serve(ctx, c, log); err != nil {
+	options := server.Options{Hangups: p.hangups, Reread: sources.Reread, SetLevel: setLevel}
+	if err := p.serve(ctx, c, log, options); err != nil {
 		return fmt.Errorf("serve: %w", err)
 	}
 	return nil

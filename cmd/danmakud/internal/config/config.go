@@ -1,15 +1,17 @@
 // Package config holds everything an operator can set on the server.
 //
-//	command line  ─┐
-//	DANMAKUD_… env ─┼─► one table of definitions ─► Config ─► Validate
-//	defaults      ─┘    (name, default, help,
-//	                     place in Config, check)
+//	command line   ─┐
+//	DANMAKUD_… env ─┤
+//	TOML file      ─┼─► one table of definitions ─► Config ─► Validate
+//	defaults       ─┘    (name, default, help,
+//	                      place in Config, check,
+//	                      whether SIGHUP changes it)
 //
 // The table (table.go) is the only list of settings: a flag, its environment
 // variable, its default, its help and its check come from one entry. Values
 // reach a Config as text through one path, FlagSet.Set, and a setting that has
-// been set is left alone by the sources after it. So a further source, such as
-// a file, is one more function like FromEnv, called after it.
+// been set is left alone by the sources after it. So a further source is one
+// more function like FromEnv and FromFile, called after them.
 package config
 
 import (
@@ -25,6 +27,9 @@ import (
 // Config is what the server is run with. Bind fills it with defaults; after
 // Validate it is only read, by any goroutine.
 type Config struct {
+	// File is the TOML file the other settings were read from; empty: none.
+	File string
+
 	// Listen has the public addresses: HOST:PORT, :PORT or unix:/path.
 	Listen []string
 	// Control is HOST:PORT of the control listener; empty means there is none.
@@ -83,8 +88,15 @@ type Config struct {
 	NoDelay                                 bool
 	NotSentLowat, SendBuffer, ReceiveBuffer int
 
-	// DrainTime is how long the viewers' goodbye is spread after SIGTERM.
-	DrainTime time.Duration
+	// ReusePort sets SO_REUSEPORT on the listeners, so that a new process can
+	// bind the same ports before the old one is gone.
+	ReusePort bool
+	// DrainGrace is the time from SIGTERM, when /readyz fails, to the closing of
+	// the listeners; DrainTime is how long the viewers' goodbye is spread after it.
+	DrainGrace, DrainTime time.Duration
+	// Watchdog is how long one turn of a loop may last before the loop counts as
+	// stuck; 0: nobody looks.
+	Watchdog time.Duration
 	// HTTPConnections bounds connections handed to net/http at one time.
 	HTTPConnections int
 

@@ -13,6 +13,10 @@ type definition struct {
 	help  string // one sentence; `backquotes` name the value in help
 	value func(c *Config) pflag.Value
 	check func(c *Config) error // nil: every value that parses is fine
+
+	// reload: SIGHUP takes a new value over. Otherwise it needs a restart, because
+	// sockets, loops or rooms were made with it.
+	reload bool
 }
 
 // The bounds that a check compares against, and why they are what they are.
@@ -23,8 +27,9 @@ const (
 	tickMax        = 5 * time.Second
 	clockMin       = time.Second // all connection clocks are swept once a second
 	clockMax       = 24 * time.Hour
-	textMax        = 10_000 // code points: beyond this it is no comment
-	messageMin     = 256    // a comment's field names and a short text
+	watchdogMin    = 3 * time.Second // a loop that sleeps turns once a second
+	textMax        = 10_000          // code points: beyond this it is no comment
+	messageMin     = 256             // a comment's field names and a short text
 	messageMax     = 1 << 20
 	partialMin     = 1 << 20 // some viewers' half frames must find a place
 	ringMax        = 1024
@@ -33,8 +38,16 @@ const (
 	bufferMax      = 64 << 20
 )
 
+// fileFlag is the one setting that a file cannot have.
+const fileFlag = "config"
+
 // table has every setting, in the order in which help shows them.
 var table = []definition{
+	{
+		flag: fileFlag, def: "",
+		help:  "TOML `FILE` with any of these settings by the names of their flags; SIGHUP reads it again",
+		value: func(c *Config) pflag.Value { return textValue{&c.File} },
+	},
 	{
 		flag: "listen", def: ":8080",
 		help:  "public address as `HOST:PORT`, :PORT or unix:/path (repeatable, or separated by commas)",
@@ -49,9 +62,10 @@ var table = []definition{
 	},
 	{
 		flag: "origin", def: "",
-		help:  "allowed Origin of a browser: https://a.example, *.a.example or * (repeatable; default: the same host)",
-		value: func(c *Config) pflag.Value { return newList(&c.Origins) },
-		check: checkOrigins,
+		help:   "allowed Origin of a browser: https://a.example, *.a.example or * (repeatable; default: the same host)",
+		value:  func(c *Config) pflag.Value { return newList(&c.Origins) },
+		check:  checkOrigins,
+		reload: true,
 	},
 	{
 		flag: "loops", def: "0",
@@ -61,57 +75,66 @@ var table = []definition{
 	},
 	{
 		flag: "max-connections", def: "0",
-		help:  "connections at one time; 0 = what the limit of open files allows",
-		value: func(c *Config) pflag.Value { return countValue{&c.MaxConnections} },
-		check: within("max-connections", func(c *Config) int { return c.MaxConnections }, 0, connectionsMax),
+		help:   "connections at one time; 0 = what the limit of open files allows",
+		value:  func(c *Config) pflag.Value { return countValue{&c.MaxConnections} },
+		check:  within("max-connections", func(c *Config) int { return c.MaxConnections }, 0, connectionsMax),
+		reload: true,
 	},
 	{
 		flag: "max-rooms", def: "100000",
-		help:  "rooms at one time",
-		value: func(c *Config) pflag.Value { return countValue{&c.MaxRooms} },
-		check: within("max-rooms", func(c *Config) int { return c.MaxRooms }, 1, 1<<24),
+		help:   "rooms at one time",
+		value:  func(c *Config) pflag.Value { return countValue{&c.MaxRooms} },
+		check:  within("max-rooms", func(c *Config) int { return c.MaxRooms }, 1, 1<<24),
+		reload: true,
 	},
 	{
 		flag: "accept-rate", def: "0",
-		help:  "accepted connections a second; 0 = no limit",
-		value: func(c *Config) pflag.Value { return rateValue{&c.AcceptRate} },
-		check: checkRate("accept-rate", func(c *Config) float64 { return c.AcceptRate }),
+		help:   "accepted connections a second; 0 = no limit",
+		value:  func(c *Config) pflag.Value { return rateValue{&c.AcceptRate} },
+		check:  checkRate("accept-rate", func(c *Config) float64 { return c.AcceptRate }),
+		reload: true,
 	},
 	{
 		flag: "tick", def: "100ms",
-		help:  "least time between two batches of one room, 10ms to 5s",
-		value: func(c *Config) pflag.Value { return durationValue{&c.Tick} },
-		check: within("tick", func(c *Config) time.Duration { return c.Tick }, tickMin, tickMax),
+		help:   "least time between two batches of one room, 10ms to 5s",
+		value:  func(c *Config) pflag.Value { return durationValue{&c.Tick} },
+		check:  within("tick", func(c *Config) time.Duration { return c.Tick }, tickMin, tickMax),
+		reload: true,
 	},
 	{
 		flag: "max-tick", def: "1s",
-		help:  "longest a room's tick may stretch under overload",
-		value: func(c *Config) pflag.Value { return durationValue{&c.MaxTick} },
-		check: checkMaxTick,
+		help:   "longest a room's tick may stretch under overload",
+		value:  func(c *Config) pflag.Value { return durationValue{&c.MaxTick} },
+		check:  checkMaxTick,
+		reload: true,
 	},
 	{
 		flag: "comment-rate", def: "3",
-		help:  "comments a second of one connection; 0 = no limit",
-		value: func(c *Config) pflag.Value { return rateValue{&c.CommentRate} },
-		check: checkRate("comment-rate", func(c *Config) float64 { return c.CommentRate }),
+		help:   "comments a second of one connection; 0 = no limit",
+		value:  func(c *Config) pflag.Value { return rateValue{&c.CommentRate} },
+		check:  checkRate("comment-rate", func(c *Config) float64 { return c.CommentRate }),
+		reload: true,
 	},
 	{
 		flag: "comment-burst", def: "10",
-		help:  "comments one connection may send at once",
-		value: func(c *Config) pflag.Value { return countValue{&c.CommentBurst} },
-		check: within("comment-burst", func(c *Config) int { return c.CommentBurst }, 1, 1_000_000),
+		help:   "comments one connection may send at once",
+		value:  func(c *Config) pflag.Value { return countValue{&c.CommentBurst} },
+		check:  within("comment-burst", func(c *Config) int { return c.CommentBurst }, 1, 1_000_000),
+		reload: true,
 	},
 	{
 		flag: "max-text", def: "200",
-		help:  "longest comment in code points",
-		value: func(c *Config) pflag.Value { return countValue{&c.MaxText} },
-		check: within("max-text", func(c *Config) int { return c.MaxText }, 1, textMax),
+		help:   "longest comment in code points",
+		value:  func(c *Config) pflag.Value { return countValue{&c.MaxText} },
+		check:  within("max-text", func(c *Config) int { return c.MaxText }, 1, textMax),
+		reload: true,
 	},
 	{
 		flag: "max-message", def: "4096",
-		help:  "longest inbound message",
-		value: func(c *Config) pflag.Value { return bytesValue{&c.MaxMessage} },
-		check: checkMaxMessage,
+		help:   "longest inbound message",
+		value:  func(c *Config) pflag.Value { return bytesValue{&c.MaxMessage} },
+		check:  checkMaxMessage,
+		reload: true,
 	},
 	{
 		flag: "partial-bytes", def: "33554432",
@@ -121,21 +144,24 @@ var table = []definition{
 	},
 	{
 		flag: "pending-comments", def: "20000",
-		help:  "comments one room collects in one tick",
-		value: func(c *Config) pflag.Value { return countValue{&c.PendingComments} },
-		check: within("pending-comments", func(c *Config) int { return c.PendingComments }, 1, 10_000_000),
+		help:   "comments one room collects in one tick",
+		value:  func(c *Config) pflag.Value { return countValue{&c.PendingComments} },
+		check:  within("pending-comments", func(c *Config) int { return c.PendingComments }, 1, 10_000_000),
+		reload: true,
 	},
 	{
 		flag: "pending-bytes", def: "2097152",
-		help:  "encoded comments one room collects in one tick",
-		value: func(c *Config) pflag.Value { return bytesValue{&c.PendingBytes} },
-		check: checkPendingBytes,
+		help:   "encoded comments one room collects in one tick",
+		value:  func(c *Config) pflag.Value { return bytesValue{&c.PendingBytes} },
+		check:  checkPendingBytes,
+		reload: true,
 	},
 	{
 		flag: "history", def: "20",
-		help:  "recent comments a viewer gets on joining; 0 = none",
-		value: func(c *Config) pflag.Value { return countValue{&c.History} },
-		check: within("history", func(c *Config) int { return c.History }, 0, historyMax),
+		help:   "recent comments a viewer gets on joining; 0 = none",
+		value:  func(c *Config) pflag.Value { return countValue{&c.History} },
+		check:  within("history", func(c *Config) int { return c.History }, 0, historyMax),
+		reload: true,
 	},
 	{
 		flag: "ring", def: "16",
@@ -145,9 +171,10 @@ var table = []definition{
 	},
 	{
 		flag: "handshake-timeout", def: "10s",
-		help:  "time for a connection to send its whole request head",
-		value: func(c *Config) pflag.Value { return durationValue{&c.HandshakeTimeout} },
-		check: within("handshake-timeout", func(c *Config) time.Duration { return c.HandshakeTimeout }, clockMin, clockMax),
+		help:   "time for a connection to send its whole request head",
+		value:  func(c *Config) pflag.Value { return durationValue{&c.HandshakeTimeout} },
+		check:  within("handshake-timeout", func(c *Config) time.Duration { return c.HandshakeTimeout }, clockMin, clockMax),
+		reload: true,
 	},
 	{
 		flag: "message-timeout", def: "30s",
@@ -157,21 +184,24 @@ var table = []definition{
 	},
 	{
 		flag: "idle-timeout", def: "30s",
-		help:  "silence in both directions after which a viewer is pinged; 0 = never",
-		value: func(c *Config) pflag.Value { return durationValue{&c.IdleTimeout} },
-		check: withinOrZero("idle-timeout", func(c *Config) time.Duration { return c.IdleTimeout }, clockMin, clockMax),
+		help:   "silence in both directions after which a viewer is pinged; 0 = never",
+		value:  func(c *Config) pflag.Value { return durationValue{&c.IdleTimeout} },
+		check:  withinOrZero("idle-timeout", func(c *Config) time.Duration { return c.IdleTimeout }, clockMin, clockMax),
+		reload: true,
 	},
 	{
 		flag: "pong-timeout", def: "30s",
-		help:  "time for the answer to a ping",
-		value: func(c *Config) pflag.Value { return durationValue{&c.PongTimeout} },
-		check: within("pong-timeout", func(c *Config) time.Duration { return c.PongTimeout }, clockMin, clockMax),
+		help:   "time for the answer to a ping",
+		value:  func(c *Config) pflag.Value { return durationValue{&c.PongTimeout} },
+		check:  within("pong-timeout", func(c *Config) time.Duration { return c.PongTimeout }, clockMin, clockMax),
+		reload: true,
 	},
 	{
 		flag: "stall-timeout", def: "60s",
-		help:  "time a viewer may take for one frame before it is closed as too slow",
-		value: func(c *Config) pflag.Value { return durationValue{&c.StallTimeout} },
-		check: within("stall-timeout", func(c *Config) time.Duration { return c.StallTimeout }, clockMin, clockMax),
+		help:   "time a viewer may take for one frame before it is closed as too slow",
+		value:  func(c *Config) pflag.Value { return durationValue{&c.StallTimeout} },
+		check:  within("stall-timeout", func(c *Config) time.Duration { return c.StallTimeout }, clockMin, clockMax),
+		reload: true,
 	},
 	{
 		flag: "user-timeout", def: "30s",
@@ -203,22 +233,44 @@ var table = []definition{
 		check: withinOrZero("tcp-receive-buffer", func(c *Config) int { return c.ReceiveBuffer }, bufferMin, bufferMax),
 	},
 	{
+		flag: "reuse-port", def: "false",
+		help:  "SO_REUSEPORT: a new process can take the ports while the old one drains",
+		value: func(c *Config) pflag.Value { return boolValue{&c.ReusePort} },
+	},
+	{
+		flag: "drain-grace", def: "0s",
+		help:   "time after SIGTERM in which /readyz fails and viewers are still taken, for load balancers to notice",
+		value:  func(c *Config) pflag.Value { return durationValue{&c.DrainGrace} },
+		check:  within("drain-grace", func(c *Config) time.Duration { return c.DrainGrace }, 0, time.Hour),
+		reload: true,
+	},
+	{
 		flag: "drain-time", def: "10s",
-		help:  "time over which viewers are sent away after SIGTERM",
-		value: func(c *Config) pflag.Value { return durationValue{&c.DrainTime} },
-		check: within("drain-time", func(c *Config) time.Duration { return c.DrainTime }, 0, time.Hour),
+		help:   "time over which viewers are sent away after SIGTERM",
+		value:  func(c *Config) pflag.Value { return durationValue{&c.DrainTime} },
+		check:  within("drain-time", func(c *Config) time.Duration { return c.DrainTime }, 0, time.Hour),
+		reload: true,
 	},
 	{
 		flag: "http-connections", def: "256",
-		help:  "plain HTTP connections on the public port at one time",
-		value: func(c *Config) pflag.Value { return countValue{&c.HTTPConnections} },
-		check: within("http-connections", func(c *Config) int { return c.HTTPConnections }, 1, 1<<20),
+		help:   "plain HTTP connections on the public port at one time",
+		value:  func(c *Config) pflag.Value { return countValue{&c.HTTPConnections} },
+		check:  within("http-connections", func(c *Config) int { return c.HTTPConnections }, 1, 1<<20),
+		reload: true,
+	},
+	{
+		flag: "watchdog", def: "10s",
+		help:   "time after which a loop that does not turn counts as stuck; 0 = never",
+		value:  func(c *Config) pflag.Value { return durationValue{&c.Watchdog} },
+		check:  withinOrZero("watchdog", func(c *Config) time.Duration { return c.Watchdog }, watchdogMin, clockMax),
+		reload: true,
 	},
 	{
 		flag: "log-level", def: "info",
-		help:  "debug, info, warn or error",
-		value: func(c *Config) pflag.Value { return textValue{&c.LogLevel} },
-		check: oneOf("log-level", func(c *Config) string { return c.LogLevel }, "debug", "info", "warn", "error"),
+		help:   "debug, info, warn or error",
+		value:  func(c *Config) pflag.Value { return textValue{&c.LogLevel} },
+		check:  oneOf("log-level", func(c *Config) string { return c.LogLevel }, "debug", "info", "warn", "error"),
+		reload: true,
 	},
 	{
 		flag: "log-format", def: "auto",

@@ -28,6 +28,23 @@ const (
 // Records of warning level and above are limited as Limit says. The Logger may
 // be used by any goroutine.
 func New(f *os.File, level, format string) (*slog.Logger, error) {
+	l, err := ParseLevel(level)
+	if err != nil {
+		return nil, err
+	}
+	return NewLeveled(f, l, format)
+}
+
+// ParseLevel returns the level named debug, info, warn or error.
+func ParseLevel(name string) (l slog.Level, err error) {
+	if err := l.UnmarshalText([]byte(name)); err != nil {
+		return l, fmt.Errorf("log level %q: want debug, info, warn or error", name)
+	}
+	return l, nil
+}
+
+// NewLeveled is New with a level that may change, a [slog.LevelVar].
+func NewLeveled(f *os.File, level slog.Leveler, format string) (*slog.Logger, error) {
 	if format == "auto" {
 		format = "json"
 		if isTerminal(f) {
@@ -41,13 +58,8 @@ func New(f *os.File, level, format string) (*slog.Logger, error) {
 	return slog.New(Limit(h, burstMax, burstInterval)), nil
 }
 
-func handler(w io.Writer, level, format string) (slog.Handler, error) {
-	var options slog.HandlerOptions
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(level)); err != nil {
-		return nil, fmt.Errorf("log level %q: want debug, info, warn or error", level)
-	}
-	options.Level = l
+func handler(w io.Writer, level slog.Leveler, format string) (slog.Handler, error) {
+	options := slog.HandlerOptions{Level: level}
 	switch format {
 	case "text":
 		return slog.NewTextHandler(w, &options), nil

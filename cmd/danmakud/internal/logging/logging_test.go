@@ -93,7 +93,7 @@ func TestBadLevelAndFormat(t *testing.T) {
 
 func TestLimit(t *testing.T) {
 	var out bytes.Buffer
-	next, err := handler(&out, "debug", "json")
+	next, err := handler(&out, slog.LevelDebug, "json")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,6 @@ type publicHTTP struct {
 	server   *Server
 	http     *http.Server
 	incoming chan net.Conn
-	limit    int64
 	closed   chan struct{}
 
 	// Atomic; any goroutine.
@@ -35,7 +34,6 @@ func newPublicHTTP(s *Server) *publicHTTP {
 	p := &publicHTTP{
 		server:   s,
 		incoming: make(chan net.Conn),
-		limit:    int64(s.settings().HTTPConnections),
 		closed:   make(chan struct{}),
 	}
 	mux := http.NewServeMux()
@@ -58,7 +56,7 @@ func newPublicHTTP(s *Server) *publicHTTP {
 
 // take reserves a place for one connection.
 func (p *publicHTTP) take() bool {
-	if p.open.Add(1) > p.limit {
+	if p.open.Add(1) > int64(p.server.settings().HTTPConnections) {
 		p.open.Add(-1)
 		return false
 	}

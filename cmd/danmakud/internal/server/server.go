@@ -19,6 +19,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"runtime"
 	"strconv"
 	"sync/atomic"
@@ -48,16 +49,21 @@ const otherFiles = 128
 // Server is a running danmakud.
 type Server struct {
 	// Fixed after construction.
-	log      *slog.Logger
-	hub      *room.Hub
-	reactor  *poller.Reactor
-	handlers []*handler // by loop
-	sealer   *sealer
-	public   *publicHTTP
-	metrics  *metrics
+	log       *slog.Logger
+	options   Options
+	openFiles int // RLIMIT_NOFILE
+	hub       *room.Hub
+	reactor   *poller.Reactor
+	handlers  []*handler // by loop
+	sealer    *sealer
+	public    *publicHTTP
+	metrics   *metrics
 
 	control         *http.Server // nil = no control listener
 	controlListener net.Listener
+
+	// Owned by the goroutine of Run.
+	asked config.Config // settings as the operator gave them, for the next reload
 
 	// Atomic; any goroutine.
 	rules        atomic.Pointer[rules]
@@ -70,14 +76,31 @@ type Server struct {
 // Run serves until ctx is done, then drains and returns. An error before the
 // ports accept is one of configuration or of the system; an error after a drain
 // tells that not all viewers went in time.
-func Run(ctx context.Context, c config.Config, log *slog.Logger) error {
+func Run(ctx context.Context, c config.Config, log *slog.Logger, o Options) error {
 	s, err := New(c, log)
 	if err != nil {
 		return err
 	}
+	s.options = o
 	s.Start()
-	<-ctx.Done()
-	return s.Close()
+	for {
+		select {
+		case <-ctx.Done():
+			return s.Close()
+		case <-o.Hangups:
+			s.reload()
+		}
+	}
+}
+
+// Options are what a server gets besides its settings. The zero value is fine.
+type Options struct {
+	// Hangups ask for the settings to be read again (SIGHUP), which Reread does.
+	// Reread returns a valid configuration or an error.
+	Hangups <-chan os.Signal
+	Reread  func() (config.Config, error)
+	// SetLevel is told the log level when it changes; nil if it cannot.
+	SetLevel func(level string)
 }
 
 // New opens the listeners; nothing is accepted before Start.
@@ -86,17 +109,11 @@ func New(c config.Config, log *slog.Logger) (*Server, error) {
 	if err != nil {
 		log.Warn("limit of open files stays as it is", "soft", soft, "hard", hard, "error", err)
 	}
-	if c.MaxConnections == 0 { // all that is open besides viewers must find a place
-		c.MaxConnections = int(min(soft, 1<<24)) - c.HTTPConnections - otherFiles
-		if c.MaxConnections < 1 {
-			return nil, fmt.Errorf("no place for viewers: %d files may be open, %d are for HTTP", soft, c.HTTPConnections)
-		}
-	}
-	doctor.LogFirst(log, doctor.ThisHost(), c.MaxConnections)
-	s := &Server{log: log}
+	s := &Server{log: log, openFiles: int(min(soft, 1<<24)), asked: c}
 	if err := s.apply(&c); err != nil {
 		return nil, err
 	}
+	doctor.LogFirst(log, doctor.ThisHost(), s.settings().MaxConnections)
 	loops := c.Loops
 	if loops == 0 {
 		loops = runtime.GOMAXPROCS(0)
@@ -106,14 +123,11 @@ func New(c config.Config, log *slog.Logger) (*Server, error) {
 	}
 	s.sealer = newSealer(s)
 	started := time.Now()
-	s.hub = room.NewHub(room.Config{
-		Shards: loops, Tick: c.Tick, MaxTick: c.MaxTick,
-		PendingComments: c.PendingComments, PendingBytes: c.PendingBytes,
-		History: c.History, Ring: c.Ring, MaxRooms: c.MaxRooms,
-		Epoch:   strconv.FormatInt(started.UnixMilli(), 36),
-		FirstID: firstID(started),
-		Kick:    s.sealer.wake,
-	})
+	rooms := roomConfig(&c)
+	rooms.Shards, rooms.Ring = loops, c.Ring
+	rooms.Epoch, rooms.FirstID = strconv.FormatInt(started.UnixMilli(), 36), firstID(started)
+	rooms.Kick = s.sealer.wake
+	s.hub = room.NewHub(rooms)
 	s.metrics = newMetrics(s)
 	s.public = newPublicHTTP(s)
 	if s.reactor, err = poller.New(s.pollerConfig(loops)); err != nil {

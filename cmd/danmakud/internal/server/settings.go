@@ -1,10 +1,14 @@
 package server
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/config"
+	"github.com/danmakud/danmakud/room"
 	"github.com/danmakud/danmakud/wsproto"
 )
 
@@ -39,15 +43,76 @@ func (s *Server) settings() *config.Config { return &s.rules.Load().config }
 // turn for loops. After an error all is as it was. What cannot be changed while
 // the server runs is the caller's to keep. Any goroutine, one at a time.
 func (s *Server) apply(c *config.Config) error {
-	r, err := newRules(c)
+	resolved := *c
+	if c.MaxConnections == 0 { // all that is open besides viewers must find a place
+		resolved.MaxConnections = s.openFiles - c.HTTPConnections - otherFiles
+		if resolved.MaxConnections < 1 {
+			return fmt.Errorf("no place for viewers: %d files may be open, %d are for HTTP", s.openFiles, c.HTTPConnections)
+		}
+	}
+	r, err := newRules(&resolved)
 	if err != nil {
 		return err
 	}
 	s.rules.Store(r)
+	if s.reactor == nil {
+		return nil // at the start: everything is made with these
+	}
+	s.reactor.SetMaxConnections(resolved.MaxConnections)
+	s.reactor.SetAcceptRate(resolved.AcceptRate)
+	s.hub.Configure(roomConfig(&resolved))
 	for _, h := range s.handlers {
 		h.loop.Post(h.adoptRules) // a full inbox refuses; then the next sweep does it
 	}
 	return nil
+}
+
+// roomConfig is what of the settings is the rooms' and can change.
+func roomConfig(c *config.Config) room.Config {
+	return room.Config{
+		Tick: c.Tick, MaxTick: c.MaxTick,
+		PendingComments: c.PendingComments, PendingBytes: c.PendingBytes,
+		History: c.History, MaxRooms: c.MaxRooms,
+	}
+}
+
+// reload reads the settings again and takes over what can change. Whatever goes
+// wrong, the settings in force stay. Goroutine of Run only.
+func (s *Server) reload() {
+	next, err := s.options.Reread()
+	if errors.Is(err, config.ErrNoFile) {
+		s.log.Warn("SIGHUP without effect", "reason", err.Error())
+		return
+	}
+	var merged config.Config
+	var changed, restart []config.Change
+	if err == nil {
+		merged, changed, restart, err = s.asked.Merge(&next)
+	}
+	if err == nil {
+		err = s.apply(&merged)
+	}
+	if err != nil {
+		s.log.Error("settings not reloaded, all stay as they were", "error", err.Error())
+		return
+	}
+	s.asked = merged
+	// The line below must pass under the old level or the new one.
+	if s.options.SetLevel != nil {
+		if s.log.Enabled(context.Background(), slog.LevelInfo) {
+			defer s.options.SetLevel(merged.LogLevel)
+		} else {
+			s.options.SetLevel(merged.LogLevel)
+		}
+	}
+	texts := make([]string, len(changed))
+	for i, c := range changed {
+		texts[i] = c.String()
+	}
+	for _, c := range restart {
+		s.log.Warn("setting needs a restart to change", "setting", c.Flag, "running", c.Before, "file", c.After)
+	}
+	s.log.Info("settings reloaded", "changed", texts)
 }
 
 // adoptRules makes the settings in force those of this loop.
