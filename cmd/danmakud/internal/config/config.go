@@ -54,6 +54,11 @@ type Config struct {
 	// it may send at once. A rate of 0 means no limit.
 	CommentRate  float64
 	CommentBurst int
+	// FrameRate, ByteRate and PingRate are what one connection may send a second,
+	// the bursts what at once, before it is closed as a flood; 0 means derived from
+	// CommentRate. [Config.Flood] has the limits in force.
+	FrameRate, ByteRate, PingRate    float64
+	FrameBurst, ByteBurst, PingBurst int
 	// MaxText is the longest comment in code points, MaxMessage the longest
 	// inbound message in bytes.
 	MaxText, MaxMessage int

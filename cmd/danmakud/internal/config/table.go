@@ -32,6 +32,7 @@ const (
 	messageMin     = 256             // a comment's field names and a short text
 	messageMax     = 1 << 20
 	partialMin     = 1 << 20 // some viewers' half frames must find a place
+	floodMax       = 1 << 24 // tokens are counted exactly up to here
 	ringMax        = 1024
 	historyMax     = 1000
 	bufferMin      = 4 << 10 // below this the kernel rounds up on its own
@@ -121,6 +122,42 @@ var table = []definition{
 		value:  func(c *Config) pflag.Value { return countValue{&c.CommentBurst} },
 		check:  within("comment-burst", func(c *Config) int { return c.CommentBurst }, 1, 1_000_000),
 		reload: true,
+	},
+	{
+		flag: "frame-rate", def: "0",
+		help:  "frames a second from one connection, beyond which it is closed; 0 = 20 + 10 x comment-rate, or no limit when that is 0",
+		value: func(c *Config) pflag.Value { return rateValue{&c.FrameRate} },
+		check: within("frame-rate", func(c *Config) float64 { return c.FrameRate }, 0, floodMax),
+	},
+	{
+		flag: "frame-burst", def: "0",
+		help:  "frames one connection may send at once; 0 = four seconds, at least 200",
+		value: func(c *Config) pflag.Value { return countValue{&c.FrameBurst} },
+		check: within("frame-burst", func(c *Config) int { return c.FrameBurst }, 0, floodMax),
+	},
+	{
+		flag: "byte-rate", def: "0",
+		help:  "bytes a second from one connection, beyond which it is closed; 0 = 1024 x the frame rate",
+		value: func(c *Config) pflag.Value { return rateValue{&c.ByteRate} },
+		check: within("byte-rate", func(c *Config) float64 { return c.ByteRate }, 0, floodMax),
+	},
+	{
+		flag: "byte-burst", def: "0",
+		help:  "bytes one connection may send at once; 0 = four seconds, at least 256 KiB and four of the longest messages",
+		value: func(c *Config) pflag.Value { return bytesValue{&c.ByteBurst} },
+		check: checkByteBurst,
+	},
+	{
+		flag: "ping-rate", def: "0",
+		help:  "ping frames a second from one connection, beyond which it is closed; 0 = a fifth of the frame rate",
+		value: func(c *Config) pflag.Value { return rateValue{&c.PingRate} },
+		check: within("ping-rate", func(c *Config) float64 { return c.PingRate }, 0, floodMax),
+	},
+	{
+		flag: "ping-burst", def: "0",
+		help:  "ping frames one connection may send at once; 0 = four seconds, at least 100",
+		value: func(c *Config) pflag.Value { return countValue{&c.PingBurst} },
+		check: within("ping-burst", func(c *Config) int { return c.PingBurst }, 0, floodMax),
 	},
 	{
 		flag: "max-text", def: "200",

@@ -177,6 +177,17 @@ func checkMaxMessage(c *Config) error {
 	return nil
 }
 
+// checkByteBurst leaves room for what one read and one message can have: more
+// bytes at once than that are no sign of a flood.
+func checkByteBurst(c *Config) error {
+	const read = 64 << 10
+	least := read + c.MaxMessage
+	if c.ByteBurst != 0 && (c.ByteBurst < least || c.ByteBurst > floodMax) {
+		return fmt.Errorf("--byte-burst %d: want %d to %d bytes with --max-message %d, or 0", c.ByteBurst, least, floodMax, c.MaxMessage)
+	}
+	return nil
+}
+
 // checkPendingBytes leaves room for some of the longest comments: the encoded
 // form is larger than what was received.
 func checkPendingBytes(c *Config) error {

@@ -196,8 +196,7 @@ func (h *handler) switchRoom(s poller.Slot, f *fields, ref string) {
 
 // spend takes a token for something that costs others, or refuses it.
 func (h *handler) spend(s poller.Slot, ref string) bool {
-	cfg := h.config
-	wait, ok := h.session(s).spend(cfg.CommentRate, cfg.CommentBurst, h.nowMs())
+	wait, ok := h.rules.buckets.spendComment(h.session(s), h.nowMs())
 	if !ok {
 		h.refuseCommand(s, ref, refusedRateLimited, h.rules.rateLimited, wait)
 	}

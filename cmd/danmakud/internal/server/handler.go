@@ -79,7 +79,7 @@ func (h *handler) Opened(s poller.Slot) {
 	*h.session(s) = session{
 		state:    stateHandshaking,
 		deadline: h.deadline(h.config.HandshakeTimeout),
-		tokens:   float32(h.config.CommentBurst),
+		tokens:   h.rules.buckets.full(),
 		refilled: h.nowMs(),
 	}
 }

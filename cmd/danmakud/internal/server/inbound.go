@@ -10,6 +10,9 @@ import (
 // frames decodes what an open connection sent. p is unmasked in place; it is empty
 // when a connection of the backlog goes on.
 func (h *handler) frames(s poller.Slot, p []byte) {
+	if !h.spendBytes(s, len(p)) {
+		return
+	}
 	buf := p
 	k := h.partials[s]
 	if k != nil && len(k.bytes) > 0 {
@@ -55,6 +58,9 @@ func (h *handler) decode(s poller.Slot, buf []byte) (rest []byte, whole bool) {
 			break
 		}
 		buf = buf[size:]
+		if !h.spendFrame(s, f.Op) {
+			return nil, true
+		}
 		h.frame(s, f)
 		if h.session(s).state != stateOpen {
 			return nil, true

@@ -18,6 +18,9 @@ const (
 	reasonHTTPFull                                           // too many plain HTTP connections
 	reasonBinary                                             // a binary message, which this subprotocol has not
 	reasonAbuse                                              // too many refused messages
+	reasonFloodFrames                                        // more frames than one connection may send
+	reasonFloodBytes                                         // more bytes than one connection may send
+	reasonFloodPings                                         // more pings than one connection may send
 	reasonMessageTimeout                                     // a message was begun and not finished in time
 	reasonPartialFull                                        // one unfinished head or message more than there is memory for
 	reasonPongTimeout                                        // no answer to a ping
@@ -35,6 +38,9 @@ var reasonNames = map[poller.Reason]string{
 	reasonHTTPFull:         "http_full",
 	reasonBinary:           "binary",
 	reasonAbuse:            "abuse",
+	reasonFloodFrames:      "flood_frames",
+	reasonFloodBytes:       "flood_bytes",
+	reasonFloodPings:       "flood_pings",
 	reasonMessageTimeout:   "message_timeout",
 	reasonPartialFull:      "partial_full",
 	reasonPongTimeout:      "pong_timeout",

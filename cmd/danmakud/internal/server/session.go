@@ -20,10 +20,10 @@ const (
 
 // session is the protocol and application column of a slot: what is common to
 // all connections. What is rare (a partial frame, a fragmented message) lives in
-// the handler's side maps. Pointer-free, 32 bytes.
+// the handler's side maps. Pointer-free, 40 bytes.
 type session struct {
 	uid      uint64
-	tokens   float32       // comments it may send now
+	tokens   tokens
 	refilled uint32        // when tokens were last refilled, ms of the loop's clock
 	deadline uint32        // when time is up for what is under way (open: for a message), in coarse seconds; 0 = nothing is
 	pinged   uint32        // when the unanswered ping was sent, coarse seconds; 0 = none
@@ -43,21 +43,4 @@ func (h *handler) session(s poller.Slot) *session {
 		h.sessions = append(h.sessions, new([chunkSessions]session))
 	}
 	return &h.sessions[chunk][s%chunkSessions]
-}
-
-// spend takes a token from the bucket. When there is none it returns how many
-// milliseconds it takes for one to come.
-func (c *session) spend(rate float64, burst int, nowMs uint32) (waitMs int64, ok bool) {
-	if rate <= 0 {
-		return 0, true
-	}
-	elapsed := float64(nowMs-c.refilled) / 1000
-	tokens := min(float64(burst), float64(c.tokens)+elapsed*rate)
-	c.refilled = nowMs
-	if tokens >= 1 {
-		c.tokens = float32(tokens - 1)
-		return 0, true
-	}
-	c.tokens = float32(tokens)
-	return int64((1-tokens)/rate*1000) + 1, false
 }

@@ -19,6 +19,7 @@ type rules struct {
 	upgrader    wsproto.Upgrader
 	tooLong     string // message of error too_long
 	rateLimited string // message of error rate_limited
+	buckets     buckets
 }
 
 func newRules(c *config.Config) (*rules, error) {
@@ -30,6 +31,7 @@ func newRules(c *config.Config) (*rules, error) {
 		config:      *c,
 		upgrader:    wsproto.Upgrader{Origin: origin, Protocols: protocols},
 		tooLong:     fmt.Sprintf("text has at most %d characters", c.MaxText),
+		buckets:     newBuckets(c),
 		rateLimited: fmt.Sprintf("at most %s a second", strconv.FormatFloat(c.CommentRate, 'g', -1, 64)),
 	}, nil
 }
