@@ -2,12 +2,9 @@ package wsproto
 
 import (
 	"bytes"
-	"cmp"
+	"crypto/sha1"
 	"encoding/base64"
 	"errors"
-	"io"
-
-	"github.com/gobwas/ws"
 )
 
 // HeadMax is the longest head of a request that a server should wait for, in
@@ -85,21 +82,20 @@ func (u *Upgrader) Upgrade(dst, head []byte, decide func(*Request) error) (reply
 	if err := r.checkUpgrade(); err != nil {
 		return dst, a, err
 	}
-	x := exchange{upgrader: u, request: r, decide: decide, in: head, out: dst}
-	// The library has no limit on a head, takes everything a reader gives and
-	// accepts heads that HTTP does not (folded or doubled fields, bare LF, any
-	// 24 characters as key). So it is given exactly one head that was checked
-	// before; it judges the WebSocket fields and writes the reply.
-	hs := ws.Upgrader{OnBeforeUpgrade: x.beforeUpgrade}
-	if _, err := hs.Upgrade(&x); err != nil {
-		return dst, a, cmp.Or(x.refused, refusalOf(err))
+	terms, err := u.agree(r)
+	if err != nil {
+		return dst, a, err
 	}
-	a = Accepted{Protocol: x.protocol, Deflate: x.deflate.good, WindowBits: x.deflate.windowBits()}
-	return x.out, a, nil
+	if decide != nil {
+		if err := decide(r); err != nil {
+			return dst, a, err
+		}
+	}
+	return u.appendSwitch(dst, r.key, &terms), terms.Accepted, nil
 }
 
 // checkUpgrade judges the HTTP around an upgrade, which must be unambiguous, and
-// of the WebSocket fields those that the library looks at less closely.
+// the fields of WebSocket, section 4.2.1.
 func (r *Request) checkUpgrade() error {
 	switch {
 	case r.minor < 1:
@@ -116,8 +112,12 @@ func (r *Request) checkUpgrade() error {
 	// that believes in a body would see other frames than we do.
 	case r.hasBody:
 		return ErrBody
+	case !r.connectionUpgrade:
+		return ErrConnection
+	case r.seen&fieldVersion == 0:
+		return ErrNoVersion
 	// Before the key, which another version may make in another way.
-	case r.seen&fieldVersion != 0 && r.version != "13":
+	case r.version != "13":
 		return ErrVersion
 	case !validKey(r.key):
 		return ErrKey
@@ -136,109 +136,69 @@ func validKey(key string) bool {
 	return err == nil && n == 16
 }
 
-// exchange is the connection that ws.Upgrader sees: one head to read, and the
-// reply appended to the caller's bytes.
-type exchange struct {
-	upgrader *Upgrader
-	request  *Request
-	decide   func(*Request) error
-	in       []byte
-	out      []byte
-	refused  error  // what a hook of ours returned
-	answer   string // the chosen subprotocol, if one was offered
-	protocol int
-	deflate  deflateOffer // the accepted one; not good: none
+// terms are what an upgrade agreed on, and how it is said.
+type terms struct {
+	Accepted
+	protocol   string // the chosen subprotocol, if one was offered
+	extensions string // the accepted extension, with its parameters
 }
 
-func (x *exchange) Read(p []byte) (int, error) {
-	if len(x.in) == 0 {
-		return 0, io.EOF
-	}
-	n := copy(p, x.in)
-	x.in = x.in[n:]
-	return n, nil
-}
-
-func (x *exchange) Write(p []byte) (int, error) {
-	x.out = append(x.out, p...)
-	return len(p), nil
-}
-
-// beforeUpgrade runs when all fields were found good.
-func (x *exchange) beforeUpgrade() (ws.HandshakeHeader, error) {
-	if x.refused = x.judge(); x.refused != nil {
-		return nil, x.refused
-	}
-	return ws.HandshakeHeaderFunc(x.writeFields), nil
-}
-
-// judge asks those that decide about a well-formed request.
-func (x *exchange) judge() error {
-	allowed := x.upgrader.Origin
+// agree judges the origin and chooses among what the client offers.
+func (u *Upgrader) agree(r *Request) (t terms, err error) {
+	allowed := u.Origin
 	if allowed == nil {
 		allowed = SameHost
 	}
-	if !allowed(x.request.Origin, x.request.Host) {
-		return ErrOrigin
+	if !allowed(r.Origin, r.Host) {
+		return t, ErrOrigin
 	}
-	if err := x.chooseProtocol(); err != nil {
-		return err
+	if err := u.chooseProtocol(r, &t); err != nil {
+		return t, err
 	}
-	if x.request.seen&fieldExtensions != 0 {
-		var err error
-		if x.deflate, err = x.upgrader.negotiate(x.request.extensions); err != nil {
-			return err
+	var offer deflateOffer
+	if r.seen&fieldExtensions != 0 {
+		if offer, err = u.negotiate(r.extensions); err != nil {
+			return t, err
 		}
 	}
-	if x.decide == nil {
-		return nil
+	if t.Deflate = offer.good; t.Deflate {
+		t.extensions = offer.answer()
 	}
-	return x.decide(x.request)
+	t.WindowBits = offer.windowBits()
+	return t, nil
 }
 
-func (x *exchange) chooseProtocol() error {
-	known := x.upgrader.Protocols
-	if len(known) == 0 || x.request.seen&fieldProtocols == 0 {
+func (u *Upgrader) chooseProtocol(r *Request, t *terms) error {
+	if len(u.Protocols) == 0 || r.seen&fieldProtocols == 0 {
 		return nil
 	}
 	same := func(a, b string) bool { return a == b } // case counts
-	for i, name := range known {
-		if listHas(x.request.protocols, name, same) {
-			x.protocol, x.answer = i, name
+	for i, name := range u.Protocols {
+		if listHas(r.protocols, name, same) {
+			t.Protocol, t.protocol = i, name
 			return nil
 		}
 	}
 	return ErrProtocol
 }
 
-// writeFields writes our own fields of the 101 response.
-func (x *exchange) writeFields(w io.Writer) (n int64, err error) {
-	write := func(name, value string) {
-		if value == "" || err != nil {
-			return
-		}
-		var k int
-		k, err = io.WriteString(w, name+": "+value+"\r\n")
-		n += int64(k)
-	}
-	write("Sec-WebSocket-Protocol", x.answer)
-	if x.deflate.good {
-		write("Sec-WebSocket-Extensions", x.deflate.answer())
-	}
-	write("Server", x.upgrader.Server)
-	return n, err
-}
+// keyGUID is joined to the key that is to be accepted, section 1.3.
+const keyGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
-// refusalOf translates those of the library's verdicts that checkUpgrade leaves
-// to it.
-func refusalOf(err error) error {
-	switch err {
-	case ws.ErrHandshakeBadUpgrade:
-		return ErrUpgrade
-	case ws.ErrHandshakeBadConnection:
-		return ErrConnection
-	case ws.ErrHandshakeBadSecVersion:
-		return ErrNoVersion
+// appendSwitch appends the 101 response, section 4.2.2. The library would judge
+// the head once more, and each of its fields by itself: a list that goes over
+// two fields, as HTTP allows (RFC 9110 section 5.3), it refuses.
+func (u *Upgrader) appendSwitch(dst []byte, key string, t *terms) []byte {
+	sum := sha1.Sum([]byte(key + keyGUID))
+	dst = append(dst, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
+	dst = base64.StdEncoding.AppendEncode(dst, sum[:])
+	field := func(name, value string) {
+		if value != "" {
+			dst = append(append(append(append(dst, "\r\n"...), name...), ": "...), value...)
+		}
 	}
-	return ErrHandshake
+	field("Sec-WebSocket-Protocol", t.protocol)
+	field("Sec-WebSocket-Extensions", t.extensions)
+	field("Server", u.Server)
+	return append(dst, "\r\n\r\n"...)
 }

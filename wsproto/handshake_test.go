@@ -473,12 +473,10 @@ var upgradeCases = []upgradeCase{
 	{
 		name: "upgrade lists more",
 		head: request(sampleLine, with("Upgrade: websocket, h2c")...),
-		err:  ErrUpgrade,
 	},
 	{
 		name: "upgrade twice",
 		head: request(sampleLine, with("+Upgrade: h2c")...),
-		err:  ErrUpgrade,
 	},
 	{
 		name: "no connection",
@@ -491,10 +489,8 @@ var upgradeCases = []upgradeCase{
 		err:  ErrConnection,
 	},
 	{
-		// Legal HTTP, but the library wants the token in every such field.
 		name: "connection in two fields",
 		head: request(sampleLine, with("Connection: keep-alive", "+Connection: Upgrade")...),
-		err:  ErrConnection,
 	},
 	{
 		name: "connection with upgrade inside a word",
@@ -793,6 +789,11 @@ func TestRefusals(t *testing.T) {
 func TestAppendResponse(t *testing.T) {
 	got := string(AppendResponse([]byte("x"), 503, []string{"Retry-After: 5"}, "busy"))
 	want := "xHTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 4\r\nRetry-After: 5\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nbusy"
+	if got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	got = string(AppendResponse(nil, 426, []string{"upgrade: websocket"}, ""))
+	want = "HTTP/1.1 426 Upgrade Required\r\nConnection: close, Upgrade\r\nContent-Length: 0\r\nupgrade: websocket\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n"
 	if got != want {
 		t.Errorf("%q, want %q", got, want)
 	}

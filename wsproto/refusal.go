@@ -40,9 +40,9 @@ var (
 	ErrMethod        = &Refusal{Status: 405, Name: "method", Message: "A WebSocket upgrade is a GET.", Header: []string{"Allow: GET"}}
 	ErrRequestTarget = &Refusal{Status: 400, Name: "request_target", Message: "The request target must be a path."}
 
-	// The WebSocket fields, RFC 6455 section 4.2.1. Upgrade and Connection must
-	// each be one field: the library judges every one of them by itself.
-	ErrUpgrade    = &Refusal{Status: 400, Name: "upgrade", Message: "The Upgrade header must be \"websocket\"."}
+	// The WebSocket fields, RFC 6455 section 4.2.1. Upgrade and Connection are
+	// lists and may be several fields; without websocket in the first there is no
+	// upgrade to refuse (ErrNoUpgrade).
 	ErrConnection = &Refusal{Status: 400, Name: "connection", Message: "The Connection header must list \"Upgrade\"."}
 	ErrKey        = &Refusal{Status: 400, Name: "key", Message: "Sec-WebSocket-Key must be 16 bytes in base64."}
 	ErrNoVersion  = &Refusal{Status: 400, Name: "no_version", Message: "Sec-WebSocket-Version is missing."}
@@ -52,8 +52,6 @@ var (
 	// 15.5.22 wants Upgrade with every 426.
 	ErrVersion = &Refusal{Status: 426, Name: "version", Message: "The WebSocket version spoken here is 13.",
 		Header: []string{"Sec-WebSocket-Version: 13", "Upgrade: websocket"}}
-	// Whatever else the library under Upgrade may find one day.
-	ErrHandshake = &Refusal{Status: 400, Name: "handshake", Message: "The opening handshake is malformed."}
 	// RFC 6455 section 9.1: a list of extensions that is none.
 	ErrExtensions = &Refusal{Status: 400, Name: "extensions", Message: "The Sec-WebSocket-Extensions header is malformed."}
 	ErrProtocol   = &Refusal{Status: 400, Name: "subprotocol", Message: "None of the offered subprotocols is spoken here."}
@@ -73,12 +71,10 @@ var refusals = []*Refusal{
 	ErrBody,
 	ErrMethod,
 	ErrRequestTarget,
-	ErrUpgrade,
 	ErrConnection,
 	ErrKey,
 	ErrNoVersion,
 	ErrVersion,
-	ErrHandshake,
 	ErrExtensions,
 	ErrProtocol,
 	ErrOrigin,
@@ -97,7 +93,15 @@ func AppendResponse(dst []byte, status int, headers []string, body string) []byt
 	dst = strconv.AppendInt(dst, int64(status), 10)
 	dst = append(dst, ' ')
 	dst = append(dst, http.StatusText(status)...)
-	dst = append(dst, "\r\nConnection: close\r\nContent-Length: "...)
+	dst = append(dst, "\r\nConnection: close"...)
+	for _, h := range headers {
+		// "A sender of Upgrade MUST also send an "Upgrade" connection option",
+		// RFC 9110 section 7.8.
+		if name, _, _ := strings.Cut(h, ":"); strings.EqualFold(name, "Upgrade") {
+			dst = append(dst, ", Upgrade"...)
+		}
+	}
+	dst = append(dst, "\r\nContent-Length: "...)
 	dst = strconv.AppendInt(dst, int64(len(body)), 10)
 	typed := false
 	for _, h := range headers {

@@ -30,6 +30,8 @@ type Request struct {
 	version    string
 	protocols  string // all offers, joined
 	extensions string // likewise
+
+	connectionUpgrade bool // Connection lists upgrade
 }
 
 // field is a set of header fields.
@@ -177,6 +179,8 @@ func (r *Request) header(name, value string) {
 		r.ForwardedFor = joinField(r.ForwardedFor, value)
 	case is("Upgrade"):
 		r.Upgrade = r.Upgrade || listHas(value, "websocket", strings.EqualFold)
+	case is("Connection"):
+		r.connectionUpgrade = r.connectionUpgrade || listHas(value, "upgrade", strings.EqualFold)
 	case is("Sec-WebSocket-Key"):
 		r.once(&r.key, value, fieldKey)
 	case is("Sec-WebSocket-Version"):
