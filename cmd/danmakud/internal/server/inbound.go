@@ -19,8 +19,10 @@ func (h *handler) frames(s poller.Slot, p []byte) {
 		need := wsproto.Need(k.bytes)
 		buf = k.add(p)
 		if need > len(buf) && len(p) > 0 {
-			// A frame that trickles in is looked at again only when it is complete.
-			h.settle(s)
+			// A frame that trickles in is decoded again only when it is complete.
+			if h.peek(s, k) {
+				h.settle(s)
+			}
 			return
 		}
 	}
@@ -35,10 +37,31 @@ func (h *handler) frames(s poller.Slot, p []byte) {
 		k = h.partial(s)
 		k.add(rest)
 	}
-	if !whole {
+	switch {
+	case !whole:
 		h.wait(s)
+	case len(rest) > 0 && !h.peek(s, k):
+		return
 	}
 	h.settle(s)
+}
+
+// peek fails a text at its first bad byte, however much of the frame is still to
+// come (RFC 6455 section 8.1), and reports whether the connection is still open.
+// How far it has looked is kept with the message, so each byte is looked at once.
+func (h *handler) peek(s poller.Slot, k *partial) bool {
+	a := k.message
+	if a == nil {
+		a = new(wsproto.Assembler)
+	}
+	if err := a.Peek(k.bytes); err != nil {
+		h.violate(s, err)
+		return false
+	}
+	if !a.Idle() {
+		k.message = a
+	}
+	return true
 }
 
 // decode handles the frames at the start of buf, at most as many as one turn has
