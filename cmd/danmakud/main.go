@@ -6,6 +6,7 @@
 //	                    a second one ─────────────────► exit 2 at once
 //	danmakud doctor     what the host needs for N connections
 //	danmakud version    what this binary was built from
+//	danmakud echo       sends back what comes, for conformance suites
 //
 // The command only reads settings, makes the log and passes signals on; what
 // the server does begins in internal/server.
@@ -110,6 +111,6 @@ func (p *program) rootCommand() *cobra.Command {
 		"merged batch a tick to all of its viewers. Without a subcommand it serves.\n\n" + serveNotes
 	root.SilenceErrors = true
 	root.SilenceUsage = true
-	root.AddCommand(p.serveCommand(), p.doctorCommand(), p.versionCommand())
+	root.AddCommand(p.serveCommand(), p.doctorCommand(), p.versionCommand(), p.echoCommand())
 	return root
 }

@@ -63,6 +63,10 @@ func (v countValue) Type() string   { return "number" }
 // bytesValue is a size: plain bytes, or with the suffix KiB or MiB.
 type bytesValue struct{ p *int }
 
+// Bytes returns a flag that reads a size into p the way the server's own do:
+// plain bytes, or with the suffix KiB or MiB. p holds the default.
+func Bytes(p *int) pflag.Value { return bytesValue{p} }
+
 func (v bytesValue) Set(s string) error {
 	digits, unit := s, 1
 	for suffix, size := range map[string]int{"KiB": 1 << 10, "MiB": 1 << 20} {
