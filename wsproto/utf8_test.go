@@ -5,7 +5,7 @@ import (
 	"unicode/utf8"
 )
 
-// textCase is shared with the fuzz seeds and the cases of the Autobahn suite.
+// textCase is shared with the fuzz seeds.
 type textCase struct {
 	name string
 	text string

@@ -91,7 +91,6 @@ type echo struct {
 	message Assembler
 	out     []byte // what it would write
 	closed  bool
-	failure error
 }
 
 // feed takes the bytes of one read.
@@ -141,7 +140,7 @@ func (e *echo) frame(f Frame) error {
 }
 
 func (e *echo) fail(err error) {
-	e.failure, e.closed = err, true
+	e.closed = true
 	var v *Violation
 	if errors.As(err, &v) {
 		e.out = AppendClose(e.out, v.Code, v.Text)

@@ -145,7 +145,7 @@ func (s *instance) awaitReady() {
 	for _, address := range ready["listen"].([]any) {
 		s.public = append(s.public, address.(string))
 	}
-	s.control = ready["control"].(string)
+	s.control, _ = ready["control"].(string) // echo has none
 }
 
 // wait returns the exit status of the process, which must end.

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/conformance"
+)
+
+// conformanceClients talk at one time: enough to hide that most of them wait.
+const conformanceClients = 32
+
+// TestConformanceEcho runs the table against danmakud echo.
+func TestConformanceEcho(t *testing.T) {
+	t.Parallel()
+	s := startEcho(t, "--max-message="+strconv.Itoa(conformance.MessageLimit))
+	conform(t, s, conformance.Echo, func(conformance.Case) string { return "/" })
+}
+
+// TestConformanceServe runs what is no matter of the application against danmakud
+// serve. Each case has a room of its own.
+func TestConformanceServe(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "--comment-rate=0", "--pending-bytes=8MiB", "--max-message="+strconv.Itoa(conformance.MessageLimit))
+	conform(t, s, conformance.Serve, func(c conformance.Case) string { return "/ws/case-" + c.Number })
+}
+
+// conform runs all cases of a target, many at a time.
+func conform(t *testing.T, s *instance, on conformance.Target, path func(conformance.Case) string) {
+	t.Helper()
+	var all []conformance.Case
+	for _, c := range conformance.Cases() {
+		if c.On&on != 0 {
+			all = append(all, c)
+		}
+	}
+	var next, failed atomic.Int64
+	var clients sync.WaitGroup
+	for range conformanceClients {
+		clients.Go(func() {
+			for i := next.Add(1) - 1; int(i) < len(all); i = next.Add(1) - 1 {
+				c := &all[i]
+				if err := c.Dial(s.public[0], path(*c), on, patience); err != nil {
+					failed.Add(1)
+					t.Errorf("%s %s (RFC %s): %v", c.Number, c.Name, c.Rule, err)
+				}
+			}
+		})
+	}
+	clients.Wait()
+	for _, l := range conformance.Summary(all) {
+		t.Log(l)
+	}
+	t.Logf("%d cases run, %d failed, %d at a time on %d processors", len(all), failed.Load(), conformanceClients, runtime.GOMAXPROCS(0))
+}
+
+// startEcho runs danmakud echo on a free port. At the end of the test it is
+// stopped by SIGTERM and must have ended well.
+func startEcho(t *testing.T, flags ...string) *instance {
+	t.Helper()
+	s := launch(t, nil, append([]string{"echo", "--listen=127.0.0.1:0"}, flags...)...)
+	s.awaitReady()
+	return s
+}
+
+// TestEchoIsHidden: the help of the whole command is for operators.
+func TestEchoIsHidden(t *testing.T) {
+	tr := newTrial(t, nil, "--help")
+	if status := tr.run(); status != exitOK || strings.Contains(tr.out.String(), "echo") {
+		t.Errorf("exit status %d, help:\n%s", status, tr.out.String())
+	}
+	tr = newTrial(t, nil, "echo", "--help")
+	if status := tr.run(); status != exitOK || !strings.Contains(tr.out.String(), "--max-message") {
+		t.Errorf("exit status %d, help:\n%s", status, tr.out.String())
+	}
+}
