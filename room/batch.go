@@ -12,11 +12,12 @@ type Encoding uint8
 
 // Encodings.
 const (
-	EncodingJSON Encoding = iota // subprotocol danmaku.v1.json, plain text frame
-	Encodings                    // how many there are
+	EncodingJSON        Encoding = iota // subprotocol danmaku.v1.json, plain text frame
+	EncodingJSONDeflate                 // the same text, by permessage-deflate
+	Encodings                           // how many there are
 )
 
-var encodingNames = [Encodings]string{"json"}
+var encodingNames = [Encodings]string{"json", "json_deflate"}
 
 // String returns the metric label of e.
 func (e Encoding) String() string { return encodingNames[e] }
@@ -30,13 +31,31 @@ type Batch struct {
 	Total    uint64 // comments of the room up to and including this batch
 	Lag      int64  // nanoseconds between due and sealed
 
-	frames [Encodings][]byte
-	bytes  int      // memory it holds
-	shards shardSet // loops that had members when it was sealed
+	frames [Encodings][]byte // nil: not made, the plain one serves
+	header int               // bytes of the plain frame's header
+	wanted [Encodings]bool   // encodings that members had when it was sealed
+	bytes  int               // memory it holds
+	shards shardSet          // loops that had members when it was sealed
 }
 
-// Frame returns the whole WebSocket frame in encoding e. Read only.
-func (b *Batch) Frame(e Encoding) []byte { return b.frames[e] }
+// Frame returns the whole WebSocket frame in encoding e, or the plain one where
+// that was not made: a message may always go uncompressed, RFC 7692 section 6.
+// Read only; after Encode.
+func (b *Batch) Frame(e Encoding) []byte {
+	if p := b.frames[e]; p != nil {
+		return p
+	}
+	return b.frames[EncodingJSON]
+}
+
+// Encode makes the encodings besides the plain one that members want, each once.
+// Whoever sealed the batch calls it, with no lock held and before anybody else
+// has the batch: compressing takes longer than all the rest.
+func (b *Batch) Encode() {
+	if b.wanted[EncodingJSONDeflate] {
+		b.Room.hub.deflate(b)
+	}
+}
 
 // Wanted reports whether loop shard had members of the room at the seal.
 func (b *Batch) Wanted(shard int) bool { return b.shards.has(shard) }
@@ -45,12 +64,12 @@ func (b *Batch) Wanted(shard int) bool { return b.shards.has(shard) }
 // returns how many bytes of it are then sent. It is the only place that knows
 // how a batch's bytes reach a socket.
 func (b *Batch) write(w Writer, slot uint32, e Encoding, off int) (int, error) {
-	n, err := w.Write(slot, b.frames[e][off:])
+	n, err := w.Write(slot, b.Frame(e)[off:])
 	return off + n, err
 }
 
 // size is the length of the frame in encoding e.
-func (b *Batch) size(e Encoding) int { return len(b.frames[e]) }
+func (b *Batch) size(e Encoding) int { return len(b.Frame(e)) }
 
 // sealHead is what a batch says besides its comments.
 type sealHead struct {
@@ -63,8 +82,9 @@ type sealHead struct {
 
 // frameBatch turns pending (comments from prefixRoom on, separated by commas)
 // into one text frame inside the same memory: the JSON prefix is written right
-// before the comments and the frame header right before that.
-func frameBatch(pending []byte, h *sealHead) []byte {
+// before the comments and the frame header right before that. header is how many
+// bytes the latter has.
+func frameBatch(pending []byte, h *sealHead) (frame []byte, header int) {
 	var scratch [prefixRoom]byte
 	p := append(scratch[:0], `{"type":"batch","room":"`...)
 	p = append(p, h.room...) // a room name needs no escaping
@@ -88,7 +108,8 @@ func frameBatch(pending []byte, h *sealHead) []byte {
 	start := prefixRoom - len(p)
 	copy(pending[start:], p)
 	pending = append(pending, ']', '}')
-	return wsproto.FrameInPlace(pending, start, wsproto.OpText)
+	frame = wsproto.FrameInPlace(pending, start, wsproto.OpText)
+	return frame, len(frame) - (len(pending) - start)
 }
 
 // shardSet is a set of loop indexes.

@@ -10,7 +10,7 @@ import (
 // the sealer do. Batches posted to an inbox must arrive in sequence.
 func TestConcurrentSealsArePostedInOrder(t *testing.T) {
 	const goroutines, rounds = 4, 3000
-	h := NewHub(Config{Shards: goroutines, Tick: time.Nanosecond})
+	h := NewHub(Config{Shards: goroutines, Tick: time.Nanosecond, DeflateMin: 1})
 	keeper := NewShard(h, 0, &sink{})
 	if _, err := keeper.Join(0, "r", EncodingJSON, 0, 0); err != nil {
 		t.Fatal(err)
@@ -22,6 +22,7 @@ func TestConcurrentSealsArePostedInOrder(t *testing.T) {
 		last, comments uint64
 	}
 	post := func(b *Batch) {
+		b.Encode()
 		inbox.Lock()
 		defer inbox.Unlock()
 		if b.Seq != inbox.last+1 {
@@ -52,7 +53,7 @@ func TestConcurrentSealsArePostedInOrder(t *testing.T) {
 				}
 				sealDue(n)
 				if n%7 == 0 {
-					s.Join(9, "r", EncodingJSON, 0, n)
+					s.Join(9, "r", Encoding(n/7)%Encodings, 0, n)
 				} else if n%7 == 3 {
 					s.Leave(9, n)
 				}
@@ -71,5 +72,11 @@ func TestConcurrentSealsArePostedInOrder(t *testing.T) {
 	}
 	if got := r.Info().Online; got != 1 {
 		t.Errorf("%d online", got)
+	}
+	if r.encodings != [Encodings]uint32{EncodingJSON: 1} {
+		t.Errorf("members by encoding: %v", r.encodings)
+	}
+	if runs := h.Encoded(EncodingJSONDeflate); runs == 0 || runs > h.Sealed() {
+		t.Errorf("%d runs for %d batches", runs, h.Sealed())
 	}
 }

@@ -29,7 +29,8 @@ type Hub struct {
 	refused  atomic.Uint64
 	count    atomic.Int64
 
-	due dueList
+	deflating deflating
+	due       dueList
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -52,7 +53,8 @@ func NewHub(c Config) *Hub {
 func (h *Hub) cfg() *Config { return h.settings.Load() }
 
 // Configure takes over what of c can change while the hub is in use: the ticks,
-// the bounds of what is pending, the depth of the history and the number of rooms.
+// the bounds of what is pending, the depth of the history, the number of rooms and
+// how batches are compressed.
 // Batches sealed from now on follow it. Any goroutine.
 func (h *Hub) Configure(c Config) {
 	h.mu.Lock()
@@ -62,6 +64,7 @@ func (h *Hub) Configure(c Config) {
 	after.Tick, after.MaxTick = c.Tick, c.MaxTick
 	after.PendingComments, after.PendingBytes = c.PendingComments, c.PendingBytes
 	after.History, after.MaxRooms = c.History, c.MaxRooms
+	after.DeflateLevel, after.DeflateMin = c.DeflateLevel, c.DeflateMin
 	after = after.withDefaults()
 	h.settings.Store(&after)
 	for _, r := range h.rooms { // those at rest follow at once; a stretched tick finds its way by itself
@@ -96,7 +99,7 @@ type Entry struct {
 
 // enter counts a member of a loop into the room of that name, which is made if
 // need be, and shows it at most n comments of history.
-func (h *Hub) enter(name string, shard, n int, now int64) (Entry, error) {
+func (h *Hub) enter(name string, shard int, enc Encoding, n int, now int64) (Entry, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	r, err := h.roomLocked(name, now)
@@ -106,7 +109,7 @@ func (h *Hub) enter(name string, shard, n int, now int64) (Entry, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e := Entry{Room: r, History: r.recent.last(min(n, h.cfg().History))}
-	e.Seq, e.total = r.enterLocked(shard)
+	e.Seq, e.total = r.enterLocked(shard, enc)
 	e.Online = r.online
 	return e, nil
 }
@@ -192,14 +195,15 @@ func (h *Hub) List(after string, limit int) []Info {
 // Rooms returns how many rooms there are.
 func (h *Hub) Rooms() int { return int(h.count.Load()) }
 
-// Sealed returns how many batches were sealed. Each is encoded and framed once
-// per encoding.
+// Sealed returns how many batches were sealed. Each is framed once as plain JSON
+// and at most once in every other encoding.
 func (h *Hub) Sealed() uint64 { return h.sealed.Load() }
 
 // Refused returns how many comments were refused because a tick was full.
 func (h *Hub) Refused() uint64 { return h.refused.Load() }
 
-// SealDue seals every room whose time has come and appends the batches to dst.
+// SealDue seals every room whose time has come and appends the batches to dst,
+// not yet encoded.
 func (h *Hub) SealDue(dst []*Batch, now, wall int64) []*Batch {
 	for {
 		r := h.due.pop(now)

@@ -47,6 +47,8 @@ type Config struct {
 	History         int           // newest comments shown to who joins; 0 = none
 	Ring            int           // batches kept per room for viewers that lag [16]
 	MaxRooms        int           // rooms of the process [100,000]
+	DeflateLevel    int           // of compression, 1 to 9 [6]
+	DeflateMin      int           // bytes of a plain frame below which it is not compressed [1024]
 	Epoch           string        // names this run of the node; rooms add to it
 	FirstID         uint64        // comment ids count up from here
 
@@ -76,6 +78,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxRooms <= 0 {
 		c.MaxRooms = 100_000
+	}
+	if c.DeflateLevel <= 0 {
+		c.DeflateLevel = 6
+	}
+	if c.DeflateMin <= 0 {
+		c.DeflateMin = 1024
 	}
 	if c.Kick == nil {
 		c.Kick = func() {}

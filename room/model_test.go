@@ -19,6 +19,8 @@ const (
 	modelSlots  = 6
 	modelRooms  = 3
 	modelShards = 2
+
+	modelDeflateMin = 200
 )
 
 var errModelReset = errors.New("reset")
@@ -30,7 +32,8 @@ type viewer struct {
 	wants    bool   // writability asked for
 	broken   bool   // next write fails
 	closed   bool
-	in       int    // room joined, -1 = none
+	in       int // room joined, -1 = none
+	enc      Encoding
 	from     uint64 // sequence it joined at
 	expected []span
 	replies  int
@@ -39,6 +42,7 @@ type viewer struct {
 // span is one membership: what was sealed while it lasted.
 type span struct {
 	room     int
+	enc      Encoding
 	from, to uint64
 	at       uint64 // how far the audit has followed it
 }
@@ -50,10 +54,14 @@ type model struct {
 	viewers [modelShards][modelSlots]*viewer
 	past    []*viewer // connections that are gone
 	inboxes [modelShards][]*Batch
-	frames  map[string]*Batch // by frame bytes
+	frames  map[string]*Batch // by frame bytes, of either encoding
 	sealed  [modelRooms][]*Batch
+	wanted  [modelRooms]int // viewers there with the compressed encoding
+	runs    uint64          // batches that had to be compressed
 	now     int64
 	said    int
+
+	inflater *wsproto.Inflater
 }
 
 // modelWriter is the sockets of one shard.
@@ -89,8 +97,9 @@ func (w modelWriter) Failed(slot uint32, err error) {
 }
 
 func newModel(t testing.TB, ring int) *model {
-	m := &model{t: t, frames: make(map[string]*Batch), now: 1}
-	m.hub = NewHub(Config{Shards: modelShards, Tick: time.Millisecond, Ring: ring, History: 3, Epoch: "e"})
+	m := &model{t: t, frames: make(map[string]*Batch), now: 1, inflater: wsproto.NewInflater()}
+	// Frames of one or two comments are below the least size, others above it.
+	m.hub = NewHub(Config{Shards: modelShards, Tick: time.Millisecond, Ring: ring, History: 3, Epoch: "e", DeflateMin: modelDeflateMin})
 	for i := range m.shards {
 		m.shards[i] = NewShard(m.hub, i, modelWriter{m, i})
 		for s := range m.viewers[i] {
@@ -102,9 +111,9 @@ func newModel(t testing.TB, ring int) *model {
 
 func roomName(i int) string { return fmt.Sprintf("r%d", i) }
 
-func (m *model) join(shard int, slot uint32, room int) {
+func (m *model) join(shard int, slot uint32, room int, enc Encoding) {
 	v := m.viewers[shard][slot]
-	e, err := m.shards[shard].Join(slot, roomName(room), EncodingJSON, 3, m.now)
+	e, err := m.shards[shard].Join(slot, roomName(room), enc, 3, m.now)
 	if v.in >= 0 {
 		if !errors.Is(err, ErrMember) {
 			m.t.Fatalf("second join: %v", err)
@@ -117,7 +126,10 @@ func (m *model) join(shard int, slot uint32, room int) {
 	if want := uint64(len(m.sealed[room])); e.Seq != want {
 		m.t.Fatalf("joined %s at %d, sealed are %d", roomName(room), e.Seq, want)
 	}
-	v.in, v.from = room, e.Seq
+	v.in, v.enc, v.from = room, enc, e.Seq
+	if enc == EncodingJSONDeflate {
+		m.wanted[room]++
+	}
 	// Viewers are welcomed, which tells them to what later notices refer.
 	welcome := fmt.Appendf(nil, `{"type":"welcome","seq":%d}`, len(v.expected))
 	m.shards[shard].Reply(slot, wsproto.AppendFrame(nil, wsproto.OpText, welcome), m.now)
@@ -131,7 +143,10 @@ func (m *model) leave(shard int, slot uint32) {
 
 func (m *model) endSpan(v *viewer) {
 	if v.in >= 0 {
-		v.expected = append(v.expected, span{v.in, v.from, uint64(len(m.sealed[v.in])), v.from})
+		v.expected = append(v.expected, span{v.in, v.enc, v.from, uint64(len(m.sealed[v.in])), v.from})
+		if v.enc == EncodingJSONDeflate {
+			m.wanted[v.in]--
+		}
 		v.in = -1
 	}
 }
@@ -172,13 +187,41 @@ func (m *model) seal(room int, lost int) {
 		m.t.Fatalf("sealed %d after %d", b.Seq, len(m.sealed[room]))
 	}
 	m.sealed[room] = append(m.sealed[room], b)
-	m.frames[string(b.Frame(EncodingJSON))] = b
+	b.Encode()
+	m.checkEncodings(b, room)
 	for i := range m.inboxes {
 		if b.Wanted(i) && lost>>i&1 == 0 {
 			m.inboxes[i] = append(m.inboxes[i], b)
 		}
 	}
 	r.Posted()
+}
+
+// checkEncodings holds the frames of a batch just encoded against who wanted them.
+func (m *model) checkEncodings(b *Batch, room int) {
+	plain, deflated := b.Frame(EncodingJSON), b.Frame(EncodingJSONDeflate)
+	m.frames[string(plain)], m.frames[string(deflated)] = b, b
+	due := m.wanted[room] > 0 && len(plain) >= modelDeflateMin
+	if due {
+		m.runs++
+	}
+	if runs := m.hub.Encoded(EncodingJSONDeflate); runs != m.runs {
+		m.t.Fatalf("%d runs, batches to compress were %d", runs, m.runs)
+	}
+	if !due && &plain[0] != &deflated[0] {
+		m.t.Fatalf("compressed for %d viewers, frame of %d bytes", m.wanted[room], len(plain))
+	}
+	if &plain[0] == &deflated[0] {
+		return
+	}
+	payload, n := serverFrame(deflated)
+	text, err := m.inflater.Message(wsproto.Message{Op: wsproto.OpText, Data: payload, Compressed: true}, len(plain))
+	if want, _ := serverFrame(plain); err != nil || n != len(deflated) || string(text) != string(want) || len(deflated) >= len(plain) {
+		m.t.Fatalf("%d bytes compressed to %d: %v\n%s\n%s", len(plain), len(deflated), err, text, want)
+	}
+	if deflated[0] != 0xC1 || plain[0] != 0x81 {
+		m.t.Fatalf("frames begin with %x and %x", plain[0], deflated[0])
+	}
 }
 
 func (m *model) deliver(shard, n int) {
@@ -206,7 +249,7 @@ func (m *model) step(op, a, b byte) {
 	shard, slot, room := int(a)%modelShards, uint32(a/modelShards)%modelSlots, int(b)%modelRooms
 	switch op % 11 {
 	case 0:
-		m.join(shard, slot, room)
+		m.join(shard, slot, room, Encoding(b/modelRooms)%Encodings)
 	case 1:
 		m.leave(shard, slot)
 	case 2:
@@ -298,7 +341,10 @@ func (m *model) audit(v *viewer, live bool) {
 		frame := rest[:n]
 		rest = rest[n:]
 		var msg notice
-		if err := json.Unmarshal(payload, &msg); err != nil {
+		b := m.frames[string(frame)]
+		if b != nil {
+			msg = notice{Type: "batch", Room: b.Room.name}
+		} else if err := json.Unmarshal(payload, &msg); err != nil {
 			m.t.Fatalf("frame is not JSON: %q: %v", payload, err)
 		}
 		switch msg.Type {
@@ -311,11 +357,13 @@ func (m *model) audit(v *viewer, live bool) {
 		case "skipped":
 			m.auditSkip(&pending[next], msg)
 		case "batch":
-			b := m.frames[string(frame)]
 			if b == nil {
 				m.t.Fatalf("batch that was never sealed: %s", payload)
 			}
 			p := &pending[next]
+			if string(frame) != string(b.Frame(p.enc)) {
+				m.t.Fatalf("batch %d in another encoding than %v", b.Seq, p.enc)
+			}
 			if roomName(p.room) != msg.Room || b.Seq > p.to {
 				m.t.Fatalf("batch %s/%d in membership %+v", msg.Room, b.Seq, *p)
 			}
@@ -439,7 +487,7 @@ func (m *model) books() {
 	}
 }
 
-func runModel(t testing.TB, script []byte) {
+func runModel(t testing.TB, script []byte) *model {
 	ring := 1
 	if len(script) > 0 {
 		ring = 1 + int(script[0])%5
@@ -451,6 +499,7 @@ func runModel(t testing.TB, script []byte) {
 	}
 	m.settle()
 	m.books()
+	return m
 }
 
 func FuzzModel(f *testing.F) {
@@ -479,7 +528,11 @@ func TestModelRandomSchedules(t *testing.T) {
 	if testing.Short() {
 		n = 200
 	}
+	compressed := uint64(0)
 	for seed := range n {
-		runModel(t, randomScript(1000+seed, 150))
+		compressed += runModel(t, randomScript(1000+seed, 150)).runs
+	}
+	if compressed < n {
+		t.Errorf("only %d batches of %d schedules were compressed", compressed, n)
 	}
 }

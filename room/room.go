@@ -45,9 +45,10 @@ type Room struct {
 	frameBytes int    // size of the last batch's frame
 	sizeHint   int    // what the next pending buffer starts with
 	online     int
-	shown      int      // online as last told in a batch
-	members    []uint32 // per shard
-	wanted     shardSet // shards with members
+	shown      int               // online as last told in a batch
+	members    []uint32          // per shard
+	encodings  [Encodings]uint32 // members by encoding
+	wanted     shardSet          // shards with members
 	recent     history
 	gone       bool
 	emptied    int64 // when the last member left
@@ -145,9 +146,9 @@ func (r *Room) dirtyLocked(now int64) (sealNow bool) {
 func (r *Room) Epoch() string { return r.epoch }
 
 // Seal makes what is pending one batch, or returns nil if nothing is. The caller
-// posts it to every loop that Wanted it and then calls Posted: until then the
-// room is not sealed again, so that two goroutines that seal one after the other
-// cannot post in the wrong order.
+// calls its Encode, posts it to every loop that Wanted it and then calls Posted:
+// until then the room is not sealed again, so that two goroutines that seal one
+// after the other cannot post in the wrong order.
 func (r *Room) Seal(now, wall int64) *Batch {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -169,7 +170,10 @@ func (r *Room) Seal(now, wall int64) *Batch {
 		h.online, r.shown = r.online, r.online
 	}
 	commentsEnd := len(r.pending)
-	b.frames[EncodingJSON] = frameBatch(r.pending, &h)
+	b.frames[EncodingJSON], b.header = frameBatch(r.pending, &h)
+	for e, members := range r.encodings {
+		b.wanted[e] = members > 0
+	}
 	r.recent.add(r.pending[prefixRoom:commentsEnd], r.ends, r.hub.cfg().History)
 	b.bytes = cap(r.pending)
 	r.sizeHint = commentsEnd + commentsEnd/4 + suffixRoom
@@ -253,8 +257,9 @@ func (r *Room) Info() Info {
 }
 
 // enterLocked counts a member in and returns the sequence it starts after.
-func (r *Room) enterLocked(shard int) (seq, total uint64) {
+func (r *Room) enterLocked(shard int, e Encoding) (seq, total uint64) {
 	r.online++
+	r.encodings[e]++
 	r.shown = -1 // who has just joined must hear the next change, whichever it is
 	r.present.Store(int64(r.online))
 	if r.members[shard]++; r.members[shard] == 1 {
@@ -264,10 +269,11 @@ func (r *Room) enterLocked(shard int) (seq, total uint64) {
 }
 
 // leave counts a member out and returns the sequence it had a claim to.
-func (r *Room) leave(shard int, now int64) (seq uint64) {
+func (r *Room) leave(shard int, e Encoding, now int64) (seq uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.online--
+	r.encodings[e]--
 	r.present.Store(int64(r.online))
 	if r.members[shard]--; r.members[shard] == 0 {
 		r.wanted.remove(shard)

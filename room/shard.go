@@ -112,7 +112,7 @@ func (s *Shard) Join(slot uint32, name string, e Encoding, n int, now int64) (En
 	if m.room != 0 {
 		return Entry{}, ErrMember
 	}
-	entry, err := s.hub.enter(name, s.index, n, now)
+	entry, err := s.hub.enter(name, s.index, e, n, now)
 	if err != nil {
 		return Entry{}, err
 	}
@@ -136,7 +136,7 @@ func (s *Shard) Leave(slot uint32, now int64) {
 		return
 	}
 	rs := s.table[m.room-1]
-	claim := rs.room.leave(s.index, now)
+	claim := rs.room.leave(s.index, m.enc, now)
 	s.count.BatchesUnsent += uint64(uint32(claim) - m.seq)
 	s.count.Members--
 	s.audit.leave(claim)

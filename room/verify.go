@@ -146,4 +146,11 @@ func (r *Room) check(shard, members int) {
 		panic(fmt.Sprintf("room: %s: gone %v, online %d, present %d, %d over all shards; shard %d has %d members, counted as %d",
 			r.name, r.gone, r.online, r.present.Load(), sum, shard, members, r.members[shard]))
 	}
+	encodings := 0
+	for _, n := range r.encodings {
+		encodings += int(n)
+	}
+	if encodings != sum {
+		panic(fmt.Sprintf("room: %s: %v members by encoding, %d in all", r.name, r.encodings, sum))
+	}
 }

@@ -33,12 +33,13 @@ func TestCheckSeesWhatIsWrong(t *testing.T) {
 		{"ring of", func(s *Shard, rs *roomShard) { rs.ring[rs.last%uint64(len(rs.ring))] = nil }},
 		{"over all shards", func(s *Shard, rs *roomShard) { rs.room.online++ }},
 		{"over all shards", func(s *Shard, rs *roomShard) { rs.room.members[0]++; rs.room.online++; rs.room.present.Add(1) }},
+		{"by encoding", func(s *Shard, rs *roomShard) { rs.room.encodings[EncodingJSONDeflate]++ }},
 		{"wanted", func(s *Shard, rs *roomShard) { rs.room.wanted.remove(0) }},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			m := newModel(t, 4)
-			m.join(0, 0, 0)
-			m.join(0, 1, 0)
+			m.join(0, 0, 0, EncodingJSON)
+			m.join(0, 1, 0, EncodingJSON)
 			m.viewers[0][1].space = 3
 			m.publish(0)
 			m.seal(0, 0)
