@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -10,70 +11,179 @@ import (
 	"github.com/danmakud/danmakud/wsproto"
 )
 
+// How the server goes down, in this order:
+//
+//	/readyz fails ── drain grace ──► listeners close, what waits in them is accepted
+//	      ──► goodbye to each viewer, spread over the drain time
+//	      ──► who is in the handshake still gets in, and is told too
+//	      ──► end of the drain time: the rest at once, silent handshakes get a 503
+//	      ──► linger: close handshakes end ──► what is left is closed hard
+
 const (
 	drainStep = 50 * time.Millisecond
-	// drainStepMin connections are closed per loop and step at least, so that a
-	// server with few viewers goes down at once.
-	drainStepMin = 10
-	// drainGrace is what is left for answers to the last close frames.
-	drainGrace = 5 * time.Second
+	// drainCatchUp bounds what a step makes good of steps that came late, so that
+	// a machine that halted does not send everybody away in one burst.
+	drainCatchUp = 4 * drainStep
+	// drainRateMin viewers a second are few enough to be sent away earlier than
+	// the drain time asks for: no node suffers when they come back.
+	drainRateMin = 100
+	// drainHandshakes is the least time a connection in its handshake gets.
+	drainHandshakes = time.Second
+	// drainLinger is what is left for answers to the last close frames.
+	drainLinger = 5 * time.Second
+	// stopTime is how long loops may take to stop when there is nothing left to
+	// wait for. One that is stuck would take for ever.
+	stopTime = 5 * time.Second
 	// retryMin and retryMax bound the wait that a viewer is asked for: spread, so
 	// that they do not all come back to the next node in the same second.
 	retryMin, retryMax = 500 * time.Millisecond, 5 * time.Second
 )
 
-// errDrainIncomplete: some viewers had to be cut off without a close handshake.
+// errDrainIncomplete: some viewers had to be cut off.
 var errDrainIncomplete = errors.New("drain: time was up before every viewer had gone")
 
-// drain takes the server down: no new viewer, then each told goodbye and closed
-// with 1012, evenly over the drain time. It returns when all are gone or time is up.
+// drainPlan is when what happens, on the loops' clock.
+type drainPlan struct {
+	start      int64
+	spread     int64 // every viewer has been told
+	handshakes int64 // who has not asked for anything by then is refused
+	end        int64 // what is left is closed hard
+}
+
+// newDrainPlan spreads the goodbye of n connections over at most drainTime.
+func newDrainPlan(now int64, n int, drainTime time.Duration) drainPlan {
+	few := time.Duration(n) * time.Second / drainRateMin
+	handshakes := now + int64(max(drainTime, drainHandshakes))
+	return drainPlan{
+		start: now, spread: now + int64(min(drainTime, few)),
+		handshakes: handshakes, end: handshakes + int64(drainLinger),
+	}
+}
+
+// drain takes the server down. It returns when all viewers are gone or time is up.
 func (s *Server) drain() error {
 	s.draining.Store(true)
-	s.reactor.CloseListeners()
-	left := s.reactor.Connections()
-	s.log.Info("draining", "connections", left, "drain_time", s.settings().DrainTime.String())
-	steps := max(1, int(s.settings().DrainTime/drainStep))
-	perStep := make([]int, len(s.handlers))
-	for i, h := range s.handlers {
-		perStep[i] = max(drainStepMin, (h.loop.Stats().Connections+steps-1)/steps)
+	c := s.settings()
+	s.log.Info("draining", "connections", s.reactor.Connections(),
+		"drain_grace", c.DrainGrace.String(), "drain_time", c.DrainTime.String())
+	for until := s.now() + int64(c.DrainGrace); s.now() < until; {
+		time.Sleep(min(time.Duration(until-s.now()), time.Second))
 	}
-	deadline := time.Now().Add(s.settings().DrainTime + drainGrace)
+	s.reactor.CloseListeners()
+	plan := newDrainPlan(s.now(), s.reactor.Connections(), c.DrainTime)
+	s.log.Info("listeners closed", "connections", s.reactor.Connections())
 	ticker := time.NewTicker(drainStep)
 	defer ticker.Stop()
-	for s.reactor.Connections() > 0 && time.Now().Before(deadline) {
-		for i, h := range s.handlers {
-			h.loop.Post(func() { h.drainSome(perStep[i]) })
+	told := s.now()
+	for s.reactor.Connections() > 0 && s.now() < plan.end {
+		for _, h := range s.handlers {
+			h.loop.Post(func() { h.drainSome(plan) }) // refused if the inbox is full: the next step makes up for it
 		}
 		<-ticker.C
+		if now := s.now(); now-told >= int64(time.Second) {
+			told = now
+			s.log.Info("drain goes on", "connections", s.reactor.Connections(), "told", s.told.Load())
+		}
 	}
-	if left = s.reactor.Connections(); left > 0 {
-		s.log.Warn("drain incomplete", "connections", left)
-		return errDrainIncomplete
+	return s.drained()
+}
+
+// drained says how the drain went.
+func (s *Server) drained() error {
+	left, cut := s.reactor.Connections(), s.cutOff.Load()
+	if left > 0 || cut > 0 {
+		s.log.Warn("drain incomplete", "told", s.told.Load(), "cut_off", uint64(left)+cut)
+		return fmt.Errorf("%w: %d were cut off", errDrainIncomplete, uint64(left)+cut)
 	}
+	s.log.Info("drained", "told", s.told.Load())
 	return nil
 }
 
-// drainSome says goodbye to n viewers of this loop.
-func (h *handler) drainSome(n int) {
+// drainWalk is how far a loop has come with its viewers.
+type drainWalk struct {
+	cursor poller.Slot // who is looked at next
+	at     int64       // when the last step was; 0 = none yet
+	owed   float64     // of a viewer, below one
+}
+
+// quota returns how many of the viewers who have not been told yet this step
+// tells: their share of the time that is left. So who came late, or left by
+// himself, changes the rate a little and for all the rest of the time.
+func (w *drainWalk) quota(p drainPlan, now int64, untold int) int {
+	if now >= p.spread {
+		return untold
+	}
+	if w.at == 0 {
+		w.at = p.start
+	}
+	elapsed := min(now-w.at, int64(drainCatchUp))
+	w.at = now
+	w.owed += float64(untold) * float64(elapsed) / float64(p.spread-now+elapsed)
+	n := min(int(w.owed), untold)
+	w.owed -= float64(n)
+	return n
+}
+
+// drainSome is a step of the drain on this loop.
+func (h *handler) drainSome(p drainPlan) {
+	now := h.loop.Now()
+	n := h.drain.quota(p, now, h.shard.Counts().Members)
+	h.sendAway(n, now >= p.handshakes, p)
+}
+
+// sendAway says goodbye to n viewers, going on where the last call ended, and
+// refuses all who are in the handshake if silent says that their time is up too.
+func (h *handler) sendAway(n int, silent bool, p drainPlan) {
 	h.out = h.out[:0]
-	for i, slots := 0, h.loop.Slots(); i < slots && n > 0; i++ {
-		s := poller.Slot(i)
-		switch h.session(s).state {
-		case stateHandshaking:
-			h.refuse(s, &wsproto.Refusal{Status: 503, Message: "the server is going down", Header: []string{"Retry-After: 2"}}, reasonDrain)
-			n--
-		case stateOpen:
-			retry := retryMin + rand.N(retryMax-retryMin)
-			h.replyGoodbye("draining", retry.Milliseconds())
-			h.finish(s, wsproto.CodeRestart, "draining", reasonDrain)
-			n--
+	for range h.loop.Slots() {
+		if n == 0 && !silent {
+			return
 		}
+		if int(h.drain.cursor) >= h.loop.Slots() {
+			h.drain.cursor = 0
+		}
+		s := h.drain.cursor
+		h.drain.cursor++
+		switch state := h.session(s).state; {
+		case state == stateOpen && n > 0:
+			n--
+			h.sayGoodbye(s, p)
+		case state == stateHandshaking && silent:
+			h.refuse(s, &wsproto.Refusal{Status: 503, Message: "the server is going down", Header: []string{"Retry-After: 2"}}, reasonDrain)
+		}
+	}
+}
+
+// sayGoodbye tells a viewer when to come back and closes. One that is behind may
+// use the rest of the drain time to take what it is owed.
+func (h *handler) sayGoodbye(s poller.Slot, p drainPlan) {
+	retry := retryMin + rand.N(retryMax-retryMin)
+	h.replyGoodbye("draining", retry.Milliseconds())
+	h.finish(s, wsproto.CodeRestart, "draining", reasonDrain)
+	h.server.told.Add(1)
+	if c := h.session(s); c.state == stateClosing && !c.finished {
+		c.deadline = max(c.deadline, h.deadline(time.Duration(p.handshakes-h.loop.Now())))
+	}
+}
+
+// stopReactor stops the loops, but waits for one that is stuck no longer than
+// stopTime: the process ends anyway.
+func (s *Server) stopReactor() {
+	stopped := make(chan struct{})
+	go func() {
+		s.reactor.Stop()
+		close(stopped)
+	}()
+	select {
+	case <-stopped:
+	case <-time.After(stopTime):
+		s.log.Error("a loop does not stop")
 	}
 }
 
 // shutDownHTTP ends what net/http serves, waiting for requests under way.
 func (s *Server) shutDownHTTP() {
-	ctx, cancel := context.WithTimeout(context.Background(), drainGrace)
+	ctx, cancel := context.WithTimeout(context.Background(), drainLinger)
 	defer cancel()
 	if err := s.public.http.Shutdown(ctx); err != nil {
 		s.public.http.Close()

@@ -47,6 +47,7 @@ type handler struct {
 	likes    uint64                   // likes accepted
 	moved    uint64                   // connections given to another loop
 	upgraded uint64                   // handshakes completed
+	drain    drainWalk
 	verify   verifier
 }
 

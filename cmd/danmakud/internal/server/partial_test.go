@@ -252,7 +252,7 @@ func TestBacklogOfClosed(t *testing.T) {
 		h.Data(2, append(bytes.Clone(flood), 0x83, 0x80, 0, 0)) // an opcode that is none
 		h.Data(3, append(bytes.Clone(flood), frame(0x81, `{"type":"ping"}`)...))
 		h.loop.Close(0, poller.ReasonPeerReset)
-		h.drainSome(0)
+		h.sendAway(0, false, drainPlan{})
 		h.finish(1, 1001, "", reasonDrain)
 		if len(h.backlog) != 4 {
 			t.Errorf("%d in the backlog", len(h.backlog))

@@ -26,6 +26,7 @@ const (
 	reasonPongTimeout                                        // no answer to a ping
 	reasonStalled                                            // has not taken a whole frame for too long
 	reasonDrain                                              // the server goes down
+	reasonDrainCut                                           // the server goes down, and the viewer did not take its goodbye in time
 	reasonViolation                                          // wsproto.Violations()[reason-reasonViolation], then wsproto.Refusals()
 )
 
@@ -46,6 +47,7 @@ var reasonNames = map[poller.Reason]string{
 	reasonPongTimeout:      "pong_timeout",
 	reasonStalled:          "stalled",
 	reasonDrain:            "drain",
+	reasonDrainCut:         "drain_cut",
 }
 
 // violationReasons numbers the violations of the protocol.

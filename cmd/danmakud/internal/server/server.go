@@ -70,6 +70,8 @@ type Server struct {
 	nextUID      atomic.Uint64
 	partialBytes atomic.Int64 // held for unfinished heads and messages, all loops together
 	draining     atomic.Bool
+	told         atomic.Uint64 // viewers that the drain said goodbye to
+	cutOff       atomic.Uint64 // of them, who had not taken it in time
 	rejected     struct{ rooms, http atomic.Uint64 }
 }
 
@@ -187,7 +189,7 @@ func (s *Server) Start() {
 func (s *Server) Close() error {
 	err := s.drain()
 	s.sealer.close()
-	s.reactor.Stop()
+	s.stopReactor()
 	s.shutDownHTTP()
 	s.log.Info("stopped")
 	return err

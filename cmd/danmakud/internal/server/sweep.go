@@ -25,11 +25,20 @@ func (h *handler) Sweep() {
 			h.sweepOpen(s, c, now)
 		case stateClosing:
 			if now >= c.deadline {
-				h.loop.Close(s, c.reason)
+				h.giveUp(s, c)
 			}
 		}
 	}
 	h.shard.Stalled(h.loop.Now(), h.config.StallTimeout, h.closeStalled)
+}
+
+// giveUp closes a connection whose peer has not closed its side in time.
+func (h *handler) giveUp(s poller.Slot, c *session) {
+	if c.reason == reasonDrain && !c.finished {
+		c.reason = reasonDrainCut
+		h.server.cutOff.Add(1)
+	}
+	h.loop.Close(s, c.reason)
 }
 
 // sweepOpen forgives a strike, and pings a connection on which nothing went
