@@ -2,10 +2,12 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -25,6 +27,7 @@ type instance struct {
 	control string   // "off" if there is none
 	stderr  *lines
 	http    *http.Client
+	place   place
 
 	waited sync.Once
 	status int // exit status, after wait
@@ -106,12 +109,35 @@ func startServer(t *testing.T, flags ...string) *instance {
 	return s
 }
 
+// A place runs a function where it may start processes and open sockets: here, or
+// in a network namespace.
+type place func(func() error) error
+
+func here(f func() error) error { return f() }
+
+// dial opens a TCP connection in the place.
+func (p place) dial(address string) (conn net.Conn, err error) {
+	err = p(func() error {
+		conn, err = net.DialTimeout("tcp", address, patience)
+		return err
+	})
+	return conn, err
+}
+
 // launch runs danmakud with exactly these arguments.
 func launch(t *testing.T, environ []string, args ...string) *instance {
 	t.Helper()
-	s := &instance{t: t, stderr: &lines{}, http: &http.Client{
-		Timeout:   patience,
-		Transport: &http.Transport{DisableKeepAlives: true},
+	return launchIn(t, here, environ, args...)
+}
+
+func launchIn(t *testing.T, where place, environ []string, args ...string) *instance {
+	t.Helper()
+	s := &instance{t: t, place: where, stderr: &lines{}, http: &http.Client{
+		Timeout: patience,
+		Transport: &http.Transport{
+			DisableKeepAlives: true,
+			DialContext:       func(_ context.Context, _, address string) (net.Conn, error) { return where.dial(address) },
+		},
 	}}
 	s.stderr.changed = sync.NewCond(&s.stderr.mu)
 	s.cmd = exec.Command(underTest(t), args...)
@@ -120,7 +146,7 @@ func launch(t *testing.T, environ []string, args ...string) *instance {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.cmd.Start(); err != nil {
+	if err := where(s.cmd.Start); err != nil {
 		t.Fatal(err)
 	}
 	collected := make(chan struct{})

@@ -311,7 +311,11 @@ func (s *instance) joinWithSmallBuffer(room string) *viewer {
 		c.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096) })
 		return err
 	}
-	conn, err := dialer.Dial("tcp", s.public[0])
+	var conn net.Conn
+	err := s.place(func() (err error) {
+		conn, err = dialer.Dial("tcp", s.public[0])
+		return err
+	})
 	if err != nil {
 		s.t.Fatal(err)
 	}

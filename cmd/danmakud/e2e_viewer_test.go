@@ -101,7 +101,7 @@ func requestHead(target string, extra ...string) string {
 // dial opens a plain connection to the public port, closed with the test.
 func (s *instance) dial() *viewer {
 	s.t.Helper()
-	conn, err := net.Dial("tcp", s.public[0])
+	conn, err := s.place.dial(s.public[0])
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -116,7 +116,8 @@ func in(dirs ...string) func(source) bool {
 // rawSyscalls reports whether s is a file that speaks to one kernel directly.
 // Only there a pointer must be handed over as a number.
 func rawSyscalls(s source) bool {
-	return in("poller", "bench")(s) && (strings.HasSuffix(s.path, "_linux.go") || strings.HasSuffix(s.path, "_bsd.go"))
+	return in("poller", "bench")(s) && (strings.HasSuffix(s.path, "_linux.go") || strings.HasSuffix(s.path, "_bsd.go")) ||
+		s.dir == "cmd/danmakud" && strings.HasSuffix(s.path, "_linux_test.go")
 }
 
 func testOnly(s source) bool { return s.test }

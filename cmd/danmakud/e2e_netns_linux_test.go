@@ -1,0 +1,303 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Two network namespaces and a link between them that a test can spoil:
+//
+//	namespace server: danmakud ── 198.18.0.1 ─┐
+//	   127.0.0.1: control, undisturbed viewers │ link (e2e_link_linux_test.go)
+//	namespace viewers:          198.18.0.2 ───┘
+
+const (
+	serverAddress = "198.18.0.1" // a network for tests of devices, RFC 2544
+	viewerAddress = "198.18.0.2"
+)
+
+// cable is a pair of namespaces and the link between them.
+type cable struct {
+	*link
+	names           [2]string // of the namespaces: server's, viewers'
+	server, viewers place
+}
+
+const (
+	serverEnd = 0
+	viewerEnd = 1
+)
+
+var cables atomic.Int64
+
+// newCable makes both namespaces, or skips the test and says why.
+func newCable(t *testing.T) *cable {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("skipped: network namespaces need root")
+	}
+	if _, err := exec.LookPath("ip"); err != nil {
+		t.Skipf("skipped: %v (package iproute2)", err)
+	}
+	if setns[runtime.GOARCH] == 0 {
+		t.Skipf("skipped: the number of setns on %s is not in the table", runtime.GOARCH)
+	}
+	c := &cable{}
+	base := fmt.Sprintf("danmakud-%d-%d-", os.Getpid(), cables.Add(1))
+	c.names = [2]string{base + "server", base + "viewers"}
+	guard(t, c.names[:])
+	for _, name := range c.names {
+		if out, err := exec.Command("ip", "netns", "add", name).CombinedOutput(); err != nil {
+			t.Skipf("skipped: ip netns add: %v: %s", err, out)
+		}
+	}
+	c.server, c.viewers = inNamespace(c.names[0]), inNamespace(c.names[1])
+	seed := uint64(time.Now().UnixNano())
+	c.link = newLink(t, c.server, c.viewers, seed)
+	t.Cleanup(func() { t.Logf("seed %d; %v", seed, c.link) })
+	for i, address := range []string{serverAddress, viewerAddress} {
+		c.ip(t, i, "address", "add", address+"/30", "dev", "link")
+		c.ip(t, i, "link", "set", "dev", "link", "up")
+		c.ip(t, i, "link", "set", "dev", "lo", "up")
+	}
+	return c
+}
+
+// ip runs an ip command in the namespace of one end.
+func (c *cable) ip(t *testing.T, end int, args ...string) {
+	t.Helper()
+	if out, err := exec.Command("ip", append([]string{"-n", c.names[end]}, args...)...).CombinedOutput(); err != nil {
+		t.Fatalf("ip %s: %v: %s", strings.Join(args, " "), err, out)
+	}
+}
+
+// guard removes the namespaces, and what still runs in them, at the end of the
+// test. A process of its own does it when its input ends, so that it happens also
+// when the test panics or is killed.
+func guard(t *testing.T, names []string) {
+	t.Helper()
+	const script = `trap '' INT TERM HUP; read -r _
+for name; do
+	for pid in $(ip netns pids "$name" 2>/dev/null); do kill -KILL "$pid"; done
+	ip netns delete "$name" 2>/dev/null
+done; exit 0`
+	cmd := exec.Command("sh", append([]string{"-c", script, "sh"}, names...)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // not the terminal's to interrupt
+	input, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		input.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("the namespaces are not removed: %v", err)
+		}
+	})
+}
+
+// setns has the number of the system call, which package syscall has not.
+var setns = map[string]uintptr{"amd64": 308, "arm64": 268, "riscv64": 268, "loong64": 268}
+
+// inNamespace returns the place that is a network namespace of that name.
+func inNamespace(name string) place {
+	return func(f func() error) error {
+		runtime.LockOSThread()
+		home, err := os.Open("/proc/thread-self/ns/net")
+		if err != nil {
+			return err
+		}
+		defer home.Close()
+		there, err := os.Open("/run/netns/" + name)
+		if err != nil {
+			return err
+		}
+		defer there.Close()
+		if err := enter(there); err != nil {
+			return err
+		}
+		err = f()
+		if back := enter(home); back != nil {
+			return errors.Join(err, back) // the thread stays locked and ends with its goroutine
+		}
+		runtime.UnlockOSThread()
+		return err
+	}
+}
+
+func enter(namespace *os.File) error {
+	if _, _, errno := syscall.RawSyscall(setns[runtime.GOARCH], namespace.Fd(), syscall.CLONE_NEWNET, 0); errno != 0 {
+		return os.NewSyscallError("setns", errno)
+	}
+	return nil
+}
+
+// startServer runs danmakud behind the cable. dial and join go through the cable;
+// near does the same beside the server.
+func (c *cable) startServer(t *testing.T, flags ...string) (far, near *instance) {
+	t.Helper()
+	common := []string{"--listen=" + serverAddress + ":0", "--listen=127.0.0.1:0", "--control=127.0.0.1:0", "--drain-time=1s", "--loops=2", "--tick=10ms", "--comment-rate=0"}
+	near = launchIn(t, c.server, nil, append(common, flags...)...)
+	near.awaitReady()
+	far = &instance{t: t, place: c.viewers, public: near.public[:1]}
+	near.public = near.public[1:]
+	return far, near
+}
+
+// TestFaultyLink: viewers behind a link that is in one way or another as bad as
+// real ones get. Each gets every batch as it was sealed, in order and once, or is
+// told that it was skipped.
+func TestFaultyLink(t *testing.T) {
+	t.Parallel()
+	slowFlags := []string{"--ring=4", "--tcp-send-buffer=8KiB", "--tcp-notsent-lowat=4096"}
+	for _, tc := range []struct {
+		name string
+		conditions
+		flags []string
+		heavy bool                   // comments enough to fill the link
+		shown func(*direction) int64 // what must have happened
+	}{
+		{"loss", conditions{loss: .05, delay: 2 * time.Millisecond}, nil, false, func(d *direction) int64 { return d.lost.Load() }},
+		{"delay and jitter", conditions{delay: 20 * time.Millisecond, jitter: 30 * time.Millisecond}, nil, false, nil},
+		{"reorder", conditions{delay: 5 * time.Millisecond, reorder: .25}, nil, false, func(d *direction) int64 { return d.overtook.Load() }},
+		{"duplicate", conditions{duplicate: .3}, nil, false, func(d *direction) int64 { return d.doubled.Load() }},
+		{"corrupt", conditions{corrupt: .03, delay: 2 * time.Millisecond}, nil, false, func(d *direction) int64 { return d.spoilt.Load() }},
+		{"slow", conditions{rate: 500_000, delay: 5 * time.Millisecond}, slowFlags, true, nil},
+		{"everything", conditions{loss: .01, duplicate: .05, corrupt: .01, reorder: .05, delay: 2 * time.Millisecond, jitter: 4 * time.Millisecond, rate: 1_000_000}, slowFlags, true, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			c := newCable(t)
+			far, near := c.startServer(t, tc.flags...)
+			c.set(tc.conditions)
+			const viewers, batches = 6, 100
+			results := make(chan seen, viewers)
+			for range viewers {
+				v := far.join("link")
+				go func() { results <- v.watchToTheEnd() }()
+			}
+			sealed := near.talk(t, "link", batches, tc.heavy)
+			skips := 0
+			for range viewers {
+				got := <-results
+				if got.err != nil {
+					t.Error(got.err)
+				}
+				skips += got.skipped
+				for seq, payload := range got.batches {
+					if sealed[seq] != payload {
+						t.Errorf("batch %d is not what was sealed: %.200q, want %.200q", seq, payload, sealed[seq])
+					}
+				}
+				if got.err == nil && len(got.batches)+got.skipped != len(sealed) {
+					t.Errorf("%d batches and %d skipped, %d were sealed", len(got.batches), got.skipped, len(sealed))
+				}
+			}
+			t.Logf("%d batches sealed, %d skipped by %d viewers", len(sealed), skips, viewers)
+			if tc.heavy && skips == 0 {
+				t.Error("nothing was skipped: the link was not slow, the test shows nothing")
+			}
+			if tc.shown != nil && tc.shown(c.directions[serverEnd]) == 0 {
+				t.Errorf("nothing happened to any packet: %v", c.link)
+			}
+			m := near.metrics()
+			if got := m["danmakud_batches_skipped_total"]; got != float64(skips) {
+				t.Errorf("%v skipped batches are counted, viewers were told of %d", got, skips)
+			}
+			if got, want := m["danmakud_frames_written_total"], float64((viewers+1)*len(sealed)-skips); got != want {
+				t.Errorf("%v frames are counted, want %v", got, want)
+			}
+		})
+	}
+}
+
+// seen is what a viewer got of a room.
+type seen struct {
+	batches map[uint64]string // payload by sequence
+	skipped int
+	err     error
+}
+
+// watchToTheEnd reads up to the comment "end". Batches must come in order, each
+// gap told before.
+func (v *viewer) watchToTheEnd() (s seen) {
+	s.batches = make(map[uint64]string)
+	at := v.welcome.Seq
+	for {
+		v.conn.SetReadDeadline(time.Now().Add(patience))
+		op, payload, err := v.readFrame()
+		if err != nil {
+			s.err = fmt.Errorf("after batch %d: %w", at, err)
+			return s
+		}
+		if op == opPing {
+			v.writeAll(masked(opPong, string(payload)))
+			continue
+		}
+		m, err := parseMessage(payload)
+		switch {
+		case err != nil:
+		case m.Type == "batch" && m.Seq == at+1:
+			at = m.Seq
+			s.batches[at] = string(payload)
+			if m.comments[len(m.comments)-1].Text == "end" {
+				return s
+			}
+		case m.Type == "skipped" && m.From == at+1 && m.To >= m.From:
+			s.skipped += int(m.To - at)
+			at = m.To
+		default:
+			err = errors.New("unexpected")
+		}
+		if err != nil {
+			s.err = fmt.Errorf("after batch %d: %w: %.300q", at, err, payload)
+			return s
+		}
+	}
+}
+
+// talk says something in the room until so many batches are sealed, then "end",
+// and returns all batches.
+func (s *instance) talk(t *testing.T, room string, batches int, heavy bool) map[uint64]string {
+	t.Helper()
+	v := s.join(room)
+	sealed := make(map[uint64]string)
+	text, burst := "弹", 1
+	if heavy {
+		text, burst = strings.Repeat("弹", 200), 20
+	}
+	for len(sealed) < batches {
+		var said []string
+		for range burst {
+			said = append(said, say(text, ""))
+		}
+		if len(sealed) == batches-1 {
+			said = []string{say("end", "")}
+		}
+		v.send(said...)
+		for got := 0; got < len(said); {
+			v.conn.SetReadDeadline(time.Now().Add(patience))
+			_, payload, err := v.readFrame()
+			if err != nil {
+				t.Fatal(err)
+			}
+			m, err := parseMessage(payload)
+			if err != nil || m.Type != "batch" {
+				t.Fatalf("%v: %.300q", err, payload)
+			}
+			sealed[m.Seq] = string(payload)
+			got += len(m.comments)
+		}
+	}
+	return sealed
+}
