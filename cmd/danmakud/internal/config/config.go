@@ -70,6 +70,10 @@ type Config struct {
 
 	// History is how many recent comments a viewer gets on joining; 0 means none.
 	History int
+	// Compression offers permessage-deflate to viewers. CompressionLevel is 1 to
+	// 9; batches whose plain frame has fewer than CompressionMin bytes go plain.
+	Compression                      bool
+	CompressionLevel, CompressionMin int
 	// Ring is how many batches a room keeps for viewers that lag.
 	Ring int
 

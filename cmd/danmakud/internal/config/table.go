@@ -207,6 +207,26 @@ var table = []definition{
 		check: within("ring", func(c *Config) int { return c.Ring }, 1, ringMax),
 	},
 	{
+		flag: "compression", def: "true",
+		help:   "permessage-deflate for viewers that offer it: each batch is compressed once for all of them",
+		value:  func(c *Config) pflag.Value { return boolValue{&c.Compression} },
+		reload: true,
+	},
+	{
+		flag: "compression-level", def: "6",
+		help:   "1 (fastest) to 9 (smallest)",
+		value:  func(c *Config) pflag.Value { return countValue{&c.CompressionLevel} },
+		check:  within("compression-level", func(c *Config) int { return c.CompressionLevel }, 1, 9),
+		reload: true,
+	},
+	{
+		flag: "compression-min", def: "1024",
+		help:   "smallest frame of a batch that is compressed",
+		value:  func(c *Config) pflag.Value { return bytesValue{&c.CompressionMin} },
+		check:  within("compression-min", func(c *Config) int { return c.CompressionMin }, 1, 1<<30),
+		reload: true,
+	},
+	{
 		flag: "handshake-timeout", def: "10s",
 		help:   "time for a connection to send its whole request head",
 		value:  func(c *Config) pflag.Value { return durationValue{&c.HandshakeTimeout} },

@@ -180,12 +180,12 @@ func (h *handler) switchRoom(s poller.Slot, f *fields, ref string) {
 		return
 	}
 	now := h.loop.Now()
-	before := h.shard.RoomOf(uint32(s)).Name()
+	before, encoding := h.shard.RoomOf(uint32(s)).Name(), h.session(s).encoding()
 	h.shard.Leave(uint32(s), now)
-	entry, err := h.shard.Join(uint32(s), name, room.EncodingJSON, h.config.History, now)
+	entry, err := h.shard.Join(uint32(s), name, encoding, h.config.History, now)
 	if err != nil { // no place for a new room: back to the old one, which still has its own
 		h.server.rejected.rooms.Add(1)
-		if entry, err = h.shard.Join(uint32(s), before, room.EncodingJSON, 0, now); err != nil {
+		if entry, err = h.shard.Join(uint32(s), before, encoding, 0, now); err != nil {
 			h.finish(s, wsproto.CodeTryLater, "no place for the room", reasonRoomsFull)
 			return
 		}

@@ -21,10 +21,13 @@ func (h *handler) sealRooms() {
 	h.sealed = h.sealed[:0]
 }
 
-// post brings sealed batches to every loop that has members of their rooms: by
+// post encodes sealed batches and brings them to every loop that has members of their rooms: by
 // hand to the loop of own, if given, through the inbox to the others, each woken
 // at most once.
 func (s *Server) post(batches []*room.Batch, own *handler, now int64) {
+	for _, b := range batches {
+		b.Encode()
+	}
 	if len(batches) == 0 {
 		return
 	}

@@ -161,7 +161,7 @@ func (h *handler) sayGoodbye(s poller.Slot, p drainPlan) {
 	h.replyGoodbye("draining", retry.Milliseconds())
 	h.finish(s, wsproto.CodeRestart, "draining", reasonDrain)
 	h.server.told.Add(1)
-	if c := h.session(s); c.state == stateClosing && !c.finished {
+	if c := h.session(s); c.state == stateClosing && !c.is(markFinished) {
 		c.deadline = max(c.deadline, h.deadline(time.Duration(p.handshakes-h.loop.Now())))
 	}
 }

@@ -32,9 +32,10 @@ type handler struct {
 	shard  *room.Shard
 
 	// Owned by the loop goroutine.
-	config   *config.Config  // the settings in force; a reload replaces them
-	rules    *rules          // likewise, with what is made of them
-	json     fastjson.Parser // of the message at hand
+	config   *config.Config    // the settings in force; a reload replaces them
+	rules    *rules            // likewise, with what is made of them
+	json     fastjson.Parser   // of the message at hand
+	inflater *wsproto.Inflater // of compressed messages, one at a time
 	sessions []*[chunkSessions]session
 	partials map[poller.Slot]*partial // what connections have begun and not finished
 	backlog  []poller.Handle          // connections with frames at hand, in rotation
@@ -47,6 +48,7 @@ type handler struct {
 	likes    uint64                   // likes accepted
 	moved    uint64                   // connections given to another loop
 	upgraded uint64                   // handshakes completed
+	inflated uint64                   // compressed messages made plain
 	drain    drainWalk
 	verify   verifier
 }
@@ -54,6 +56,7 @@ type handler struct {
 func newHandler(s *Server, l *poller.Loop) *handler {
 	h := &handler{
 		server: s, loop: l,
+		inflater: wsproto.NewInflater(),
 		partials: make(map[poller.Slot]*partial),
 	}
 	h.adoptRules()
@@ -164,8 +167,8 @@ func (h *handler) lastWords(s poller.Slot, r poller.Reason) {
 // finishWhenDrained shuts our side down after the last byte of a closing connection.
 func (h *handler) finishWhenDrained(s poller.Slot) {
 	c := h.session(s)
-	if c.state == stateClosing && !c.finished && h.shard.Drained(uint32(s)) {
-		c.finished = true
+	if c.state == stateClosing && !c.is(markFinished) && h.shard.Drained(uint32(s)) {
+		c.marks |= markFinished
 		h.loop.CloseWrite(s)
 	}
 }

@@ -40,7 +40,7 @@ func (h *handler) shakeHands(s poller.Slot, p []byte) {
 // upgrade answers a complete head; rest is what came behind it.
 func (h *handler) upgrade(s poller.Slot, head, rest []byte) {
 	var wish joinWish
-	reply, _, err := h.rules.upgrader.Upgrade(h.out, head, func(r *wsproto.Request) error {
+	reply, accepted, err := h.rules.upgrader.Upgrade(h.out, head, func(r *wsproto.Request) error {
 		if err := wish.read(r); err != nil {
 			return err
 		}
@@ -64,13 +64,16 @@ func (h *handler) upgrade(s poller.Slot, head, rest []byte) {
 		h.refuse(s, &wsproto.Refusal{Status: 400, Message: err.Error()}, reasonBadRequest)
 		return
 	}
-	entry, err := h.shard.Join(uint32(s), wish.room, room.EncodingJSON, wish.history(h), h.loop.Now())
+	c := h.session(s)
+	if accepted.Deflate {
+		c.marks |= markDeflate
+	}
+	entry, err := h.shard.Join(uint32(s), wish.room, c.encoding(), wish.history(h), h.loop.Now())
 	if err != nil {
 		h.server.rejected.rooms.Add(1)
 		h.refuse(s, &wsproto.Refusal{Status: 503, Message: "no place for another room; try again later", Header: []string{"Retry-After: 5"}}, reasonRoomsFull)
 		return
 	}
-	c := h.session(s)
 	c.state, c.deadline = stateOpen, 0
 	c.uid = h.server.nextUID.Add(1)
 	h.upgraded++

@@ -72,7 +72,7 @@ func (h *handler) decode(s poller.Slot, buf []byte) (rest []byte, whole bool) {
 		if n == framesPerTurn {
 			return buf, false
 		}
-		f, size, err := wsproto.Decode(buf, h.config.MaxMessage, false)
+		f, size, err := wsproto.Decode(buf, h.config.MaxMessage, h.session(s).is(markDeflate))
 		if err != nil {
 			h.violate(s, err)
 			return nil, true
@@ -165,7 +165,15 @@ func (h *handler) data(s poller.Slot, f wsproto.Frame) {
 		h.finish(s, wsproto.CodeUnsupported, "this subprotocol is text only", reasonBinary)
 		return
 	}
-	h.command(s, m.Data)
+	msg, err := h.inflater.Message(m, h.config.MaxMessage)
+	if err != nil {
+		h.violate(s, err)
+		return
+	}
+	if m.Compressed {
+		h.inflated++
+	}
+	h.command(s, msg)
 }
 
 // peerClose answers a close frame with the same code (RFC 6455 section 5.5.1).

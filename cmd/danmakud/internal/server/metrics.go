@@ -49,12 +49,12 @@ type loopCounts struct {
 	closes                      [256]uint64
 	refused                     [refusals]uint64
 	comments, likes, handshakes uint64
-	moved                       uint64
+	moved, inflated             uint64
 }
 
 // counts copies the counters. Loop goroutine only.
 func (h *handler) counts() loopCounts {
-	return loopCounts{h.shard.Counts(), h.closes, h.refused, h.comments, h.likes, h.upgraded, h.moved}
+	return loopCounts{h.shard.Counts(), h.closes, h.refused, h.comments, h.likes, h.upgraded, h.moved, h.inflated}
 }
 
 // collect asks each loop for its counts and adds them up. A loop that does not
@@ -113,6 +113,7 @@ func (s *loopCounts) add(c *loopCounts) {
 	s.likes += c.likes
 	s.handshakes += c.handshakes
 	s.moved += c.moved
+	s.inflated += c.inflated
 }
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
@@ -131,6 +132,9 @@ var (
 
 	descSealed      = desc("batches_sealed_total", "Batches sealed.")
 	descEncodings   = desc("encodings_total", "Times a batch was encoded and framed.", "encoding")
+	descDeflateIn   = desc("deflate_bytes_in_total", "Bytes of batch frames before they were compressed.")
+	descDeflateOut  = desc("deflate_bytes_out_total", "Bytes of the same frames compressed, or as they were if that did not help.")
+	descInflated    = desc("inflated_messages_total", "Compressed messages from viewers that were inflated.")
 	descFrames      = desc("frames_written_total", "Batch frames handed to viewers.")
 	descReceived    = desc("comments_received_total", "Comments accepted from viewers.")
 	descDelivered   = desc("comments_delivered_total", "Comments in the frames handed to viewers.")
@@ -189,7 +193,13 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	gauge(descDraining, draining)
 
 	counter(descSealed, s.hub.Sealed())
-	counter(descEncodings, s.hub.Sealed(), room.EncodingJSON.String())
+	for e := range room.Encodings {
+		counter(descEncodings, s.hub.Encoded(e), e.String())
+	}
+	deflateIn, deflateOut := s.hub.Deflated()
+	counter(descDeflateIn, deflateIn)
+	counter(descDeflateOut, deflateOut)
+	counter(descInflated, sum.inflated)
 	counter(descFrames, sum.FramesWritten)
 	counter(descReceived, sum.comments)
 	counter(descDelivered, sum.CommentsDelivered)

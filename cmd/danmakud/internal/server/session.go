@@ -2,6 +2,7 @@ package server
 
 import (
 	"github.com/danmakud/danmakud/poller"
+	"github.com/danmakud/danmakud/room"
 )
 
 // state is how far a connection has come.
@@ -29,8 +30,26 @@ type session struct {
 	pinged   uint32        // when the unanswered ping was sent, coarse seconds; 0 = none
 	reason   poller.Reason // closing: why
 	state    state
-	finished bool  // closing: our side of the connection is shut down
+	marks    marks
 	strikes  uint8 // refused messages; one is forgiven a second
+}
+
+// marks are what a session has a yes or no for, so that they share a byte.
+type marks uint8
+
+const (
+	markFinished marks = 1 << iota // closing: our side of the connection is shut down
+	markDeflate                    // permessage-deflate was negotiated
+)
+
+func (c *session) is(m marks) bool { return c.marks&m != 0 }
+
+// encoding is how batches go to this viewer.
+func (c *session) encoding() room.Encoding {
+	if c.is(markDeflate) {
+		return room.EncodingJSONDeflate
+	}
+	return room.EncodingJSON
 }
 
 // chunkSessions is the growth step of the session columns; chunks never move.

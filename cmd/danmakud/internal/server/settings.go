@@ -27,13 +27,18 @@ func newRules(c *config.Config) (*rules, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &rules{
+	r := &rules{
 		config:      *c,
 		upgrader:    wsproto.Upgrader{Origin: origin, Protocols: protocols},
 		tooLong:     fmt.Sprintf("text has at most %d characters", c.MaxText),
 		buckets:     newBuckets(c),
 		rateLimited: fmt.Sprintf("at most %s a second", strconv.FormatFloat(c.CommentRate, 'g', -1, 64)),
-	}, nil
+	}
+	if c.Compression {
+		// One frame for everybody means one window, the largest.
+		r.upgrader.Deflate = &wsproto.DeflateConfig{MinWindowBits: 15}
+	}
+	return r, nil
 }
 
 // settings returns the settings in force, which must not be changed. Any
@@ -75,6 +80,7 @@ func roomConfig(c *config.Config) room.Config {
 		Tick: c.Tick, MaxTick: c.MaxTick,
 		PendingComments: c.PendingComments, PendingBytes: c.PendingBytes,
 		History: c.History, MaxRooms: c.MaxRooms,
+		DeflateLevel: c.CompressionLevel, DeflateMin: c.CompressionMin,
 	}
 }
 

@@ -34,7 +34,7 @@ func (h *handler) Sweep() {
 
 // giveUp closes a connection whose peer has not closed its side in time.
 func (h *handler) giveUp(s poller.Slot, c *session) {
-	if c.reason == reasonDrain && !c.finished {
+	if c.reason == reasonDrain && !c.is(markFinished) {
 		c.reason = reasonDrainCut
 		h.server.cutOff.Add(1)
 	}
