@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os/exec"
 	"runtime"
 	"strconv"
 	"strings"
@@ -65,6 +66,17 @@ func startEcho(t *testing.T, flags ...string) *instance {
 	s := launch(t, nil, append([]string{"echo", "--listen=127.0.0.1:0"}, flags...)...)
 	s.awaitReady()
 	return s
+}
+
+// TestConformanceIsNotInTheBinary: the table is for tests alone.
+func TestConformanceIsNotInTheBinary(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if deps := string(out); !strings.Contains(deps, "/internal/echo\n") || strings.Contains(deps, "/internal/conformance\n") {
+		t.Errorf("the binary is made of:\n%s", deps)
+	}
 }
 
 // TestEchoIsHidden: the help of the whole command is for operators.

@@ -2,7 +2,7 @@
 // 6455 and RFC 7692, and what runs the table. Only tests import it, so that
 // nothing of it is in the binary.
 //
-//	Cases() ─┬─ Case.Memory ── wsproto alone: bytes in, bytes out, cut anywhere
+//	Cases() ─┬─ Memory.Run ─── wsproto alone: bytes in, bytes out, cut anywhere
 //	         └─ Case.Dial ──── a running server: raw sockets, until its FIN
 //
 // The numbers are grouped like those of the public suites: 1 framing, 2 pings, 3
@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Target is a set of servers that a case is about.
@@ -103,14 +104,15 @@ func (c *Case) Group() string {
 	return first
 }
 
-// Cases returns the table, in the order of the numbers.
-func Cases() []Case {
+// Cases returns the table, in the order of the numbers. It is made once and is
+// not to be changed. Any goroutine.
+var Cases = sync.OnceValue(func() []Case {
 	return slices.Concat(
 		framing(), pings(), reservedBits(), opcodes(), fragmentation(),
 		text(), closing(), limits(), miscellaneous(), handshake(),
 		compressed(), negotiation(),
 	)
-}
+})
 
 // Summary returns a line for each group with the number of its cases, and one
 // for all.

@@ -42,33 +42,49 @@ func inflate(p []byte, window int) ([]byte, error) {
 
 // bits reads from the lowest bit of each byte up.
 type bits struct {
-	p     []byte
-	at    int // in bits
+	p     []byte // not held yet
+	held  uint64
+	n     int // bits held
 	short bool
 }
 
-func (b *bits) left() int { return 8*len(b.p) - b.at }
+func (b *bits) left() int { return 8*len(b.p) + b.n }
 
-func (b *bits) take(n int) (v int) {
-	if b.left() < n {
-		b.short, b.at = true, 8*len(b.p)
+// fill holds at least 48 bits, or all that is left.
+func (b *bits) fill() {
+	for b.n <= 56 && len(b.p) > 0 {
+		b.held |= uint64(b.p[0]) << b.n
+		b.n += 8
+		b.p = b.p[1:]
+	}
+}
+
+// take reads at most 16 bits.
+func (b *bits) take(n int) int {
+	if b.n < n {
+		b.fill()
+	}
+	if b.n < n {
+		b.short = true
 		return 0
 	}
-	for i := range n {
-		v |= int(b.p[b.at/8]>>(b.at%8)&1) << i
-		b.at++
-	}
+	v := int(b.held & (1<<n - 1))
+	b.held >>= n
+	b.n -= n
 	return v
 }
 
 func (b *bits) stored(out []byte) ([]byte, error) {
-	b.at = (b.at + 7) / 8 * 8
+	b.take(b.n % 8)
 	n, check := b.take(16), b.take(16)
 	if n != check^0xFFFF || b.left() < 8*n {
 		return nil, fmt.Errorf("deflate: stored block of %d bytes, %d bits left", n, b.left())
 	}
-	out = append(out, b.p[b.at/8:b.at/8+n]...)
-	b.at += 8 * n
+	for ; b.n > 0 && n > 0; n-- {
+		out = append(out, byte(b.take(8)))
+	}
+	out = append(out, b.p[:n]...)
+	b.p = b.p[n:]
 	return out, nil
 }
 
@@ -93,10 +109,16 @@ func newCode(lengths []int) (c code) {
 
 // symbol reads one; -1 when no code fits.
 func (b *bits) symbol(c *code) int {
+	if b.n < 15 {
+		b.fill()
+	}
+	held := int(b.held)
 	value, first, index := 0, 0, 0
 	for n := 1; n < 16; n++ {
-		value |= b.take(1)
+		value |= held & 1
+		held >>= 1
 		if value-first < c.count[n] {
+			b.take(n)
 			return c.symbols[index+value-first]
 		}
 		index += c.count[n]

@@ -18,7 +18,7 @@ type session struct {
 	message  wsproto.Assembler
 	peek     bool // look into incomplete frames
 	agreed   wsproto.Accepted
-	inflater *wsproto.Inflater
+	memory   *Memory
 }
 
 type sessionState int
@@ -104,12 +104,12 @@ func (s *session) frame(f wsproto.Frame) error {
 		if err != nil || !done {
 			return err
 		}
-		data, err := s.inflater.Message(m, MessageLimit)
+		data, err := s.memory.inflater.Message(m, MessageLimit)
 		switch {
 		case err != nil:
 			return err
 		case m.Compressed:
-			s.out = wsproto.NewDeflater(6, s.agreed.WindowBits).AppendFrame(s.out, m.Op, data)
+			s.out = s.memory.deflater(s.agreed.WindowBits).AppendFrame(s.out, m.Op, data)
 		default:
 			s.out = wsproto.AppendFrame(s.out, m.Op, data)
 		}
@@ -117,11 +117,26 @@ func (s *session) frame(f wsproto.Frame) error {
 	return nil
 }
 
-// Memory runs the case on wsproto alone, in reads of chop bytes; 0 = as large as
-// they are sent. With peek, incomplete frames are looked into, which cases that
-// want an answer to half a frame need.
-func (c *Case) Memory(chop int, peek bool) error {
-	s := &session{peek: peek, inflater: wsproto.NewInflater(), upgrader: wsproto.Upgrader{
+// Memory runs cases on wsproto alone, one after the other, as one loop of a
+// server would: with one inflater and a deflater for each window. The zero value
+// is ready. One goroutine at a time.
+type Memory struct {
+	inflater  wsproto.Inflater
+	deflaters [16]*wsproto.Deflater
+}
+
+func (m *Memory) deflater(bits int) *wsproto.Deflater {
+	if m.deflaters[bits] == nil {
+		m.deflaters[bits] = wsproto.NewDeflater(6, bits)
+	}
+	return m.deflaters[bits]
+}
+
+// Run runs a case in reads of chop bytes; 0 = as large as they are sent. With
+// peek, incomplete frames are looked into, which cases that want an answer to
+// half a frame need.
+func (m *Memory) Run(c *Case, chop int, peek bool) error {
+	s := &session{peek: peek, memory: m, upgrader: wsproto.Upgrader{
 		Origin:  func(string, string) bool { return true },
 		Deflate: &wsproto.DeflateConfig{MinWindowBits: 8},
 	}}
