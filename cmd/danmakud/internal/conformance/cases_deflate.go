@@ -65,9 +65,9 @@ func compressed() []Case {
 		group("12.2", "7692 7.2.3", Echo, offering(forms()...)...),
 		group("12.3", "7692 6.1", Echo, offering(fragmented()...)...),
 		group("12.4", "7692 6", Echo, offering(mixed()...)...),
-		group("12.5", "7692 6", Echo, offering(badBits()...)...),
-		group("12.6", "7692 7.2.2", Echo, offering(badData()...)...),
-		group("12.7", "6455 10.4", Echo, offering(bombs()...)...),
+		group("12.5", "7692 6", Both, offering(badBits()...)...),
+		group("12.6", "7692 7.2.2", Both, offering(badData()...)...),
+		group("12.7", "6455 10.4", Both, offering(bombs()...)...),
 	)
 }
 
@@ -264,7 +264,9 @@ func badData() (cases []Case) {
 	}
 	// Both sides promised that each message stands alone, RFC 7692 section 7.1.1.
 	hello := raw(helloDeflated[0].payload)
-	cases = append(cases, does("the message before is referred to", []sent{hello, raw("\xf2\x00\x11\x00\x00")}, gotPacked(opText, []byte("Hello")), gotClose(1007)))
+	referring := does("the message before is referred to", []sent{hello, raw("\xf2\x00\x11\x00\x00")}, gotPacked(opText, []byte("Hello")), gotClose(1007))
+	referring.On = Echo
+	cases = append(cases, referring)
 	broken := pieces(opText, []byte("\xff\xff\xff\xff"), 2)
 	cases = append(cases, does("broken data in fragments", []sent{broken[0], ping("p"), broken[1]}, gotPong("p"), gotClose(1007)))
 	for i, b := range badTexts {
@@ -285,8 +287,9 @@ func bombs() (cases []Case) {
 	}
 	just := make([]byte, MessageLimit)
 	header := binary.BigEndian.AppendUint64([]byte{fin | rsv1 | opText, 0xFF}, MessageLimit+1)
-	return append(cases,
-		does("as many zeros as the limit", []sent{packed(opBinary, just)}, gotPacked(opBinary, just)),
+	limit := does("as many zeros as the limit", []sent{packed(opBinary, just)}, gotPacked(opBinary, just))
+	limit.On = Echo
+	return append(cases, limit,
 		Case{Name: "compressed bytes beyond the limit", Steps: []Step{{Send: append(header, mask[:]...), Want: []Frame{gotClose(1009)}}}})
 }
 
@@ -298,6 +301,7 @@ func negotiation() []Case {
 		group("13.3", "7692 7.1", Echo, badOffers()...),
 		group("13.4", "7692 5.1", Echo, severalOffers()...),
 		group("13.5", "6455 9.1", Both, noLists()...),
+		group("13.6", "7692 7.1.2.1", Serve, serverOffers()...),
 	)
 }
 
@@ -439,6 +443,27 @@ func noLists() (cases []Case) {
 		"@", "permessage-deflate, ;", `x-unknown; a="b,c;d"`, `"permessage-deflate"`,
 	} {
 		cases = append(cases, isRefused(value, 400, head(line, with("+Sec-WebSocket-Extensions: "+value)...)))
+	}
+	return cases
+}
+
+// serverOffers are answered otherwise by the server than by the echo: it compresses
+// once for everybody, so that a smaller window is declined.
+func serverOffers() (cases []Case) {
+	talks := func(name, offer string, bits int) Case {
+		return Case{Name: name, Offer: offer, Deflate: true, Bits: bits, Steps: once([]sent{packed(opText, []byte(`{"type":"ping"}`)), ping("p")}, gotPong("p"))}
+	}
+	cases = append(cases,
+		talks("no parameters", offerPlain, 0),
+		talks("a browser's", offerPlain+"; client_max_window_bits", 0),
+		talks("the full window", offerPlain+"; server_max_window_bits=15", 15),
+		talks("a small window of the client's", offerPlain+"; client_max_window_bits=8", 0),
+		talks("no takeover", offerPlain+"; client_no_context_takeover; server_no_context_takeover", 0),
+		talks("a small window, then none", offerPlain+"; server_max_window_bits=10, "+offerPlain, 0),
+	)
+	for bits := 8; bits < 15; bits++ {
+		offer := fmt.Sprintf("%s; server_max_window_bits=%d", offerPlain, bits)
+		cases = append(cases, Case{Name: offer, Offer: offer, Steps: once([]sent{ping("p"), raw(helloDeflated[0].payload)}, gotPong("p"), gotClose(1002))})
 	}
 	return cases
 }
