@@ -41,6 +41,12 @@ type Config struct {
 	// MaxConnections bounds connections over all loops; 0 means what the limit
 	// of open files allows.
 	MaxConnections int
+	// MaxConnectionsPerAddress bounds those of one viewer's address, IPv6 taken by
+	// its /64; 0 means no limit.
+	MaxConnectionsPerAddress int
+	// ProxyProtocol has the networks (CIDR) from which every connection begins with
+	// a PROXY protocol header; TrustedProxies those whose X-Forwarded-For counts.
+	ProxyProtocol, TrustedProxies []string
 	// MaxRooms bounds the rooms that exist at one time.
 	MaxRooms int
 	// AcceptRate is accepted connections a second; 0 means no limit.

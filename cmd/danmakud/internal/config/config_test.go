@@ -80,11 +80,16 @@ var settings = map[string]struct {
 	read func(c *Config) any
 	want any
 }{
-	"listen":             {"127.0.0.1:1,[::1]:2,unix:/run/d.sock", func(c *Config) any { return c.Listen }, []string{"127.0.0.1:1", "[::1]:2", "unix:/run/d.sock"}},
-	"control":            {"[::1]:9", func(c *Config) any { return c.Control }, "[::1]:9"},
-	"origin":             {"https://a.example, *.b.example", func(c *Config) any { return c.Origins }, []string{"https://a.example", "*.b.example"}},
-	"loops":              {"3", func(c *Config) any { return c.Loops }, 3},
-	"max-connections":    {"77", func(c *Config) any { return c.MaxConnections }, 77},
+	"listen":          {"127.0.0.1:1,[::1]:2,unix:/run/d.sock", func(c *Config) any { return c.Listen }, []string{"127.0.0.1:1", "[::1]:2", "unix:/run/d.sock"}},
+	"control":         {"[::1]:9", func(c *Config) any { return c.Control }, "[::1]:9"},
+	"origin":          {"https://a.example, *.b.example", func(c *Config) any { return c.Origins }, []string{"https://a.example", "*.b.example"}},
+	"loops":           {"3", func(c *Config) any { return c.Loops }, 3},
+	"max-connections": {"77", func(c *Config) any { return c.MaxConnections }, 77},
+
+	"max-connections-per-address": {"5", func(c *Config) any { return c.MaxConnectionsPerAddress }, 5},
+
+	"proxy-protocol":     {"10.0.0.0/8,::1", func(c *Config) any { return c.ProxyProtocol }, []string{"10.0.0.0/8", "::1"}},
+	"trusted-proxy":      {"127.0.0.1", func(c *Config) any { return c.TrustedProxies }, []string{"127.0.0.1"}},
 	"max-rooms":          {"12", func(c *Config) any { return c.MaxRooms }, 12},
 	"accept-rate":        {"250.5", func(c *Config) any { return c.AcceptRate }, 250.5},
 	"tick":               {"250ms", func(c *Config) any { return c.Tick }, 250 * time.Millisecond},

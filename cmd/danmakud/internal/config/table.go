@@ -82,6 +82,24 @@ var table = []definition{
 		reload: true,
 	},
 	{
+		flag: "max-connections-per-address", def: "0",
+		help:  "connections of one address at one time, IPv6 counted by /64; 0 = no limit",
+		value: func(c *Config) pflag.Value { return countValue{&c.MaxConnectionsPerAddress} },
+		check: within("max-connections-per-address", func(c *Config) int { return c.MaxConnectionsPerAddress }, 0, connectionsMax),
+	},
+	{
+		flag: "proxy-protocol", def: "",
+		help:  "`NETWORK` of proxies whose connections begin with a PROXY protocol header, version 1 or 2 (repeatable)",
+		value: func(c *Config) pflag.Value { return newList(&c.ProxyProtocol) },
+		check: checkNetworks("proxy-protocol", func(c *Config) []string { return c.ProxyProtocol }),
+	},
+	{
+		flag: "trusted-proxy", def: "",
+		help:  "`NETWORK` of proxies whose X-Forwarded-For is believed (repeatable)",
+		value: func(c *Config) pflag.Value { return newList(&c.TrustedProxies) },
+		check: checkNetworks("trusted-proxy", func(c *Config) []string { return c.TrustedProxies }),
+	},
+	{
 		flag: "max-rooms", def: "100000",
 		help:   "rooms at one time",
 		value:  func(c *Config) pflag.Value { return countValue{&c.MaxRooms} },

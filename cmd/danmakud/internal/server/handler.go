@@ -37,6 +37,10 @@ type handler struct {
 	json     fastjson.Parser   // of the message at hand
 	inflater *wsproto.Inflater // of compressed messages, one at a time
 	sessions []*[chunkSessions]session
+
+	// Addresses of viewers, where they are not their sockets' or are counted; nil = none.
+	addresses []*[chunkSessions]addressKey
+
 	partials map[poller.Slot]*partial // what connections have begun and not finished
 	backlog  []poller.Handle          // connections with frames at hand, in rotation
 	out      []byte                   // replies to the connection at hand, written at the end of Data
@@ -78,7 +82,7 @@ func (w loopWriter) Failed(slot uint32, err error) {
 	w.h.loop.Close(poller.Slot(slot), poller.ReasonOf(err))
 }
 
-// Opened starts the handshake of a new connection.
+// Opened starts the handshake of a new connection, or refuses it.
 func (h *handler) Opened(s poller.Slot) {
 	*h.session(s) = session{
 		state:    stateHandshaking,
@@ -86,6 +90,8 @@ func (h *handler) Opened(s poller.Slot) {
 		tokens:   h.rules.buckets.full(),
 		refilled: h.nowMs(),
 	}
+	h.out = h.out[:0]
+	h.locate(s)
 }
 
 // Data takes what was read from a connection.
@@ -123,6 +129,7 @@ func (h *handler) Closed(s poller.Slot, r poller.Reason) {
 	}
 	h.shard.Forget(uint32(s), h.loop.Now())
 	h.forgetPartial(s)
+	h.placeOf(s).giveBack()
 	*c = session{}
 }
 

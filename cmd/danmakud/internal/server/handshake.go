@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/proxyheader"
 	"github.com/danmakud/danmakud/poller"
 	"github.com/danmakud/danmakud/room"
 	"github.com/danmakud/danmakud/wsproto"
@@ -14,6 +15,11 @@ import (
 // shakeHands collects a request head and answers it. Bytes behind the head are
 // frames already and go straight to the decoder.
 func (h *handler) shakeHands(s poller.Slot, p []byte) {
+	if h.session(s).is(markHeader) {
+		if p = h.takeProxyHeader(s, p); len(p) == 0 {
+			return
+		}
+	}
 	buf := p
 	k := h.partials[s]
 	if k != nil {
@@ -39,6 +45,10 @@ func (h *handler) shakeHands(s poller.Slot, p []byte) {
 
 // upgrade answers a complete head; rest is what came behind it.
 func (h *handler) upgrade(s poller.Slot, head, rest []byte) {
+	garbage, ok := h.forwarded(s, head)
+	if !ok {
+		return
+	}
 	var wish joinWish
 	reply, accepted, err := h.rules.upgrader.Upgrade(h.out, head, func(r *wsproto.Request) error {
 		if err := wish.read(r); err != nil {
@@ -49,6 +59,9 @@ func (h *handler) upgrade(s poller.Slot, head, rest []byte) {
 		}
 		return nil
 	})
+	if garbage && !errors.Is(err, errMoved) { // else the other loop counts it
+		h.server.misforwarded.Add(1)
+	}
 	var refusal *wsproto.Refusal
 	switch {
 	case err == nil:
@@ -94,8 +107,22 @@ func (h *handler) moveHome(s poller.Slot, name string, head, rest []byte) bool {
 	if home < 0 || home == h.loop.Index() {
 		return false
 	}
-	received := append(append(make([]byte, 0, len(head)+len(rest)), head...), rest...)
-	return h.loop.Move(s, h.server.handlers[home].loop, received)
+	var received []byte
+	if h.session(s).is(markProxied) { // for the other loop, too, it begins with a header
+		received = proxyheader.Append(nil, h.proxySource(s))
+	}
+	received = append(append(received, head...), rest...)
+	// The place goes first, since the other loop may ask for it before this one
+	// is back from Move. Meanwhile it may get lost to another connection: then one
+	// of the two is refused, as it would be anyway.
+	place := h.placeOf(s)
+	place.giveBack()
+	h.session(s).marks &^= markCounted
+	if h.loop.Move(s, h.server.handlers[home].loop, received) {
+		return true
+	}
+	h.retake(s, place)
+	return false
 }
 
 // welcome appends the welcome of a room to the replies.

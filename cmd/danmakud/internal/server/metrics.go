@@ -151,6 +151,7 @@ var (
 	descPasses      = desc("passes_total", "Finished broadcast passes.")
 	descCloses      = desc("closes_total", "Closed connections.", "reason")
 	descRejected    = desc("rejected_total", "Connections or joins rejected for a limit.", "reason")
+	descForwarded   = desc("forwarded_for_ignored_total", "Heads of trusted proxies whose X-Forwarded-For has no address where one should be.")
 	descWriteCalls  = desc("write_calls_total", "System calls that wrote to viewers.")
 	descShortWrites = desc("short_writes_total", "Writes that took less than all.")
 	descBytesOut    = desc("bytes_written_total", "Bytes written to viewers.")
@@ -220,6 +221,8 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		counter(descCloses, sum.closes[r], reasonName(r))
 	}
 	counter(descRejected, s.rejected.rooms.Load(), "rooms")
+	counter(descRejected, s.rejected.addresses.Load(), "address")
+	counter(descForwarded, s.misforwarded.Load())
 	counter(descRejected, s.rejected.http.Load(), "http_connections")
 	counter(descRejected, st.RefusedLimit, "connections")
 	counter(descRejected, st.RefusedFiles, "open_files")

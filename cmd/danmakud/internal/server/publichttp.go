@@ -64,16 +64,17 @@ func (p *publicHTTP) take() bool {
 }
 
 // adopt serves the connection fd, of which prefix has been read already. A place
-// must have been taken. Any goroutine; it blocks, so not a loop's.
-func (p *publicHTTP) adopt(fd int, prefix []byte) {
+// must have been taken; own is that of its address. Any goroutine; it blocks, so not a loop's.
+func (p *publicHTTP) adopt(fd int, prefix []byte, own place) {
 	f := os.NewFile(uintptr(fd), "viewer")
 	conn, err := net.FileConn(f)
 	f.Close() // FileConn has its own descriptor
 	if err != nil {
 		p.open.Add(-1)
+		own.giveBack()
 		return
 	}
-	c := &handedConn{Conn: conn, prefix: bytes.NewReader(prefix), owner: p}
+	c := &handedConn{Conn: conn, prefix: bytes.NewReader(prefix), owner: p, own: own}
 	select {
 	case p.incoming <- c:
 	case <-p.closed:
@@ -90,20 +91,24 @@ func (h *handler) handOver(s poller.Slot, head, rest []byte) {
 		return
 	}
 	prefix := append(append([]byte(nil), head...), rest...)
+	own := h.placeOf(s)
+	h.session(s).marks &^= markCounted // it stays counted until net/http closes it
 	fd, err := h.loop.Detach(s)
 	if err != nil {
 		p.open.Add(-1)
+		own.giveBack()
 		h.loop.Close(s, poller.ReasonPollError)
 		return
 	}
-	go p.adopt(fd, prefix) // bounded by the places
+	go p.adopt(fd, prefix, own) // bounded by the places
 }
 
-// handedConn replays what the loop had read and gives back its place when closed.
+// handedConn replays what the loop had read and gives back its places when closed.
 type handedConn struct {
 	net.Conn
 	prefix *bytes.Reader
 	owner  *publicHTTP
+	own    place // among the connections of its address
 	once   sync.Once
 }
 
@@ -116,7 +121,10 @@ func (c *handedConn) Read(p []byte) (int, error) {
 
 func (c *handedConn) Close() error {
 	err := c.Conn.Close()
-	c.once.Do(func() { c.owner.open.Add(-1) })
+	c.once.Do(func() {
+		c.owner.open.Add(-1)
+		c.own.giveBack()
+	})
 	return err
 }
 

@@ -15,6 +15,8 @@ const (
 	reasonHeadTooLarge                                       // request head beyond the cap
 	reasonBadRequest                                         // no acceptable request; answered with a 4xx
 	reasonRoomsFull                                          // as many rooms as allowed
+	reasonAddressFull                                        // as many connections of one address as allowed
+	reasonProxyHeader                                        // no PROXY protocol header, or a broken one
 	reasonHTTPFull                                           // too many plain HTTP connections
 	reasonBinary                                             // a binary message, which this subprotocol has not
 	reasonAbuse                                              // too many refused messages
@@ -36,6 +38,8 @@ var reasonNames = map[poller.Reason]string{
 	reasonHeadTooLarge:     "head_too_large",
 	reasonBadRequest:       "bad_request",
 	reasonRoomsFull:        "rooms_full",
+	reasonAddressFull:      "address_full",
+	reasonProxyHeader:      "proxy_header",
 	reasonHTTPFull:         "http_full",
 	reasonBinary:           "binary",
 	reasonAbuse:            "abuse",

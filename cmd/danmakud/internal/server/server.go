@@ -16,6 +16,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"net"
 	"net/http"
@@ -72,7 +73,10 @@ type Server struct {
 	draining     atomic.Bool
 	told         atomic.Uint64 // viewers that the drain said goodbye to
 	cutOff       atomic.Uint64 // of them, who had not taken it in time
-	rejected     struct{ rooms, http atomic.Uint64 }
+	rejected     struct{ rooms, http, addresses atomic.Uint64 }
+	misforwarded atomic.Uint64 // X-Forwarded-For of trusted proxies that could not be read
+
+	places addressTable // connections of each address; it has its own locks
 }
 
 // Run serves until ctx is done, then drains and returns. An error before the
@@ -112,6 +116,7 @@ func New(c config.Config, log *slog.Logger) (*Server, error) {
 		log.Warn("limit of open files stays as it is", "soft", soft, "hard", hard, "error", err)
 	}
 	s := &Server{log: log, openFiles: int(min(soft, 1<<24)), asked: c}
+	s.places.seed = maphash.MakeSeed()
 	if err := s.apply(&c); err != nil {
 		return nil, err
 	}

@@ -38,8 +38,12 @@ type session struct {
 type marks uint8
 
 const (
-	markFinished marks = 1 << iota // closing: our side of the connection is shut down
-	markDeflate                    // permessage-deflate was negotiated
+	markFinished  marks = 1 << iota // closing: our side of the connection is shut down
+	markDeflate                     // permessage-deflate was negotiated
+	markHeader                      // handshaking: a PROXY header is to come first
+	markProxied                     // came with a PROXY header
+	markAddressed                   // the viewer's address is in the column of addresses
+	markCounted                     // has one of the places of its address
 )
 
 func (c *session) is(m marks) bool { return c.marks&m != 0 }

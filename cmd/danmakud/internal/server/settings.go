@@ -20,6 +20,8 @@ type rules struct {
 	tooLong     string // message of error too_long
 	rateLimited string // message of error rate_limited
 	buckets     buckets
+	proxies     networks // whose connections begin with a PROXY header
+	trusted     networks // whose X-Forwarded-For counts
 }
 
 func newRules(c *config.Config) (*rules, error) {
@@ -27,7 +29,17 @@ func newRules(c *config.Config) (*rules, error) {
 	if err != nil {
 		return nil, err
 	}
+	proxies, err := config.Networks(c.ProxyProtocol)
+	if err != nil {
+		return nil, err
+	}
+	trusted, err := config.Networks(c.TrustedProxies)
+	if err != nil {
+		return nil, err
+	}
 	r := &rules{
+		proxies:     proxies,
+		trusted:     trusted,
 		config:      *c,
 		upgrader:    wsproto.Upgrader{Origin: origin, Protocols: protocols},
 		tooLong:     fmt.Sprintf("text has at most %d characters", c.MaxText),

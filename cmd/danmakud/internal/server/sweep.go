@@ -18,7 +18,11 @@ func (h *handler) Sweep() {
 		c := h.session(s)
 		switch c.state {
 		case stateHandshaking:
-			if now >= c.deadline {
+			switch {
+			case now < c.deadline:
+			case c.is(markHeader):
+				h.loop.Close(s, reasonProxyHeader)
+			default:
 				h.refuse(s, &wsproto.Refusal{Status: 408, Message: "no complete request in time"}, reasonHandshakeTimeout)
 			}
 		case stateOpen:

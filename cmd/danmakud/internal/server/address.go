@@ -1,0 +1,203 @@
+package server
+
+import (
+	"math"
+	"net/netip"
+	"strings"
+
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/proxyheader"
+	"github.com/danmakud/danmakud/poller"
+	"github.com/danmakud/danmakud/wsproto"
+)
+
+// Where a viewer is and whether it may come in:
+//
+//	Opened ── peer is no proxy ───────────────────────────────► count
+//	   ├───── peer speaks PROXY ──► its header ── no proxy ───► count
+//	   │                                └── trusted proxy ──┐
+//	   └───── trusted proxy ────────────────────────────────┴► X-Forwarded-For ─► count
+//
+// A connection is counted as soon as the address is known, and keeps its place
+// until it is closed, also when net/http serves it. Not counted is who has no
+// address: a unix socket, LOCAL and UNKNOWN, and a trusted proxy that names nobody.
+
+// networks are of proxies; few.
+type networks []netip.Prefix
+
+func (n networks) contain(a netip.Addr) bool {
+	for _, network := range n {
+		if network.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// address returns where the viewer is: what a trusted proxy says, otherwise the
+// other end of the socket. Invalid for a unix socket. Loop goroutine only.
+func (h *handler) address(s poller.Slot) netip.Addr {
+	if h.session(s).is(markAddressed) {
+		return h.addressColumn(s).address()
+	}
+	return h.loop.RemoteAddr(s).Addr().WithZone("")
+}
+
+// addressColumn returns the place for the address of s, made if need be.
+func (h *handler) addressColumn(s poller.Slot) *addressKey {
+	chunk := int(s / chunkSessions)
+	for chunk >= len(h.addresses) {
+		h.addresses = append(h.addresses, nil)
+	}
+	if h.addresses[chunk] == nil {
+		h.addresses[chunk] = new([chunkSessions]addressKey)
+	}
+	return &h.addresses[chunk][s%chunkSessions]
+}
+
+// locate begins with what the socket says of a new connection.
+func (h *handler) locate(s poller.Slot) {
+	if h.config.MaxConnectionsPerAddress == 0 && len(h.rules.proxies) == 0 {
+		return // nobody asks, so nor do we ask the kernel
+	}
+	switch peer := h.address(s); {
+	case !peer.IsValid():
+	case h.rules.proxies.contain(peer):
+		h.session(s).marks |= markHeader | markProxied
+	case !h.rules.trusted.contain(peer): // else the head will tell
+		h.admit(s, peer)
+	}
+}
+
+// takeProxyHeader reads the PROXY header that p, with what came before, begins
+// with. It returns what is behind it: nothing while it is not complete, or when
+// the connection is over.
+func (h *handler) takeProxyHeader(s poller.Slot, p []byte) (rest []byte) {
+	buf := p
+	k := h.partials[s]
+	if k != nil {
+		buf = k.add(p)
+	}
+	source, n, err := proxyheader.Parse(buf)
+	switch {
+	case err != nil:
+		h.loop.Close(s, reasonProxyHeader) // no answer: who knows what the peer speaks
+		return nil
+	case n == 0:
+		if k == nil {
+			h.partial(s).add(p)
+		}
+		if !h.charge(s) {
+			h.loop.Close(s, reasonPartialFull)
+		}
+		return nil
+	}
+	h.forgetPartial(s)
+	h.session(s).marks &^= markHeader
+	if from := source.Addr(); from.IsValid() {
+		h.setAddress(s, from)
+		if !h.rules.trusted.contain(from) && !h.admit(s, from) {
+			return nil
+		}
+	}
+	return buf[n:]
+}
+
+func (h *handler) setAddress(s poller.Slot, a netip.Addr) {
+	*h.addressColumn(s) = a.As16()
+	h.session(s).marks |= markAddressed
+}
+
+// proxySource is what a PROXY header has to say for the address to be the same.
+func (h *handler) proxySource(s poller.Slot) netip.AddrPort {
+	if !h.session(s).is(markAddressed) {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(h.address(s), 0)
+}
+
+// forwarded looks for the viewer's address in a head that came from a trusted
+// proxy: garbage where it should be leaves that of the proxy. It reports whether
+// the connection may go on.
+func (h *handler) forwarded(s poller.Slot, head []byte) (garbage, ok bool) {
+	if len(h.rules.trusted) == 0 || h.session(s).is(markCounted) {
+		return false, true
+	}
+	if h.session(s).is(markProxied) && !h.session(s).is(markAddressed) {
+		return false, true // a proxy that does not say whose bytes these are
+	}
+	if !h.rules.trusted.contain(h.address(s)) {
+		return false, true
+	}
+	r, err := wsproto.ParseRequest(head)
+	if err != nil || r.ForwardedFor == "" {
+		return false, true // what is wrong with the head is the upgrade's to say
+	}
+	viewer, ok := forwardedFor(r.ForwardedFor, h.rules.trusted)
+	if !ok {
+		return true, true
+	}
+	h.setAddress(s, viewer)
+	return false, h.admit(s, viewer)
+}
+
+// forwardedFor returns the rightmost address of an X-Forwarded-For that is no
+// trusted proxy's, since each proxy adds at the right whom it has got the request
+// from and only those can be believed; the leftmost when all are trusted. It
+// reports false when there is no address where one should be.
+func forwardedFor(list string, trusted networks) (a netip.Addr, ok bool) {
+	for more := true; more; {
+		var element string
+		comma := strings.LastIndexByte(list, ',')
+		element, more = list[comma+1:], comma >= 0
+		if more {
+			list = list[:comma]
+		}
+		if a, ok = forwardedAddress(strings.Trim(element, " \t")); !ok || !trusted.contain(a) {
+			return a, ok
+		}
+	}
+	return a, true
+}
+
+// forwardedAddress reads an address, with or without a port: proxies write both.
+func forwardedAddress(s string) (netip.Addr, bool) {
+	if a, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(s, "["), "]")); err == nil {
+		return a.Unmap(), a.Zone() == ""
+	}
+	a, err := netip.ParseAddrPort(s)
+	return a.Addr().Unmap(), err == nil && a.Addr().Zone() == ""
+}
+
+// admit counts a connection of address a. If there are too many it is refused,
+// and false returned.
+func (h *handler) admit(s poller.Slot, a netip.Addr) bool {
+	limit := h.config.MaxConnectionsPerAddress
+	if limit == 0 {
+		return true
+	}
+	key := addressKey(a.As16())
+	if !h.server.places.take(key.counted(), limit) {
+		h.server.rejected.addresses.Add(1)
+		h.refuse(s, &wsproto.Refusal{Status: 503, Message: "too many connections from your address", Header: []string{"Retry-After: 5"}}, reasonAddressFull)
+		return false
+	}
+	h.setAddress(s, a)
+	h.session(s).marks |= markCounted
+	return true
+}
+
+// placeOf returns the place of a connection among those of its address.
+func (h *handler) placeOf(s poller.Slot) place {
+	if !h.session(s).is(markCounted) {
+		return place{}
+	}
+	return place{&h.server.places, h.addressColumn(s).counted()}
+}
+
+// retake gives a connection back its place.
+func (h *handler) retake(s poller.Slot, p place) {
+	if p.table != nil {
+		p.table.take(p.key, math.MaxInt)
+		h.session(s).marks |= markCounted
+	}
+}
