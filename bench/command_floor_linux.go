@@ -76,7 +76,7 @@ func (s *session) floor(o *floorOptions) error {
 	defer base.Close()
 	ours := o.plan(s.target.info.Addr)
 	theirs := ours
-	theirs.Addr, theirs.Speaks = base.Addr(), speaks
+	theirs.Addr, theirs.Speaks, theirs.Compress = base.Addr(), speaks, 0
 	if !o.quiet {
 		theirs.Senders, theirs.Verified, theirs.Drain = 0, 0, counted
 	}

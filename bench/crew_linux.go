@@ -174,6 +174,8 @@ func (s *fleetStatus) add(o *fleetStatus) {
 	s.VerifiedFrames += o.VerifiedFrames
 	s.VerifiedComments += o.VerifiedComments
 	s.VerifiedBytes += o.VerifiedBytes
+	s.VerifiedPlain += o.VerifiedPlain
+	s.Inflated += o.Inflated
 	s.Distinct += o.Distinct
 	s.SkippedBatches += o.SkippedBatches
 	s.Notices += o.Notices

@@ -74,7 +74,9 @@ type fleetStatus struct {
 	VerifiedFrames   int64 `json:"verified_frames"`
 	VerifiedComments int64 `json:"verified_comments"`
 	VerifiedBytes    int64 `json:"verified_bytes"`
-	Distinct         int64 `json:"distinct"` // comments in distinct batches
+	VerifiedPlain    int64 `json:"verified_plain"` // the same frames uncompressed, bytes
+	Inflated         int64 `json:"inflated"`       // frames that were inflated; all others were compared
+	Distinct         int64 `json:"distinct"`       // comments in distinct batches
 	SkippedBatches   int64 `json:"skipped_batches"`
 	Notices          int64 `json:"notices"`
 	Faults           int64 `json:"faults"`
@@ -107,6 +109,8 @@ type batchResult struct {
 	Seq      uint64 `json:"q"`
 	Size     int    `json:"n"`
 	Sum      uint64 `json:"h"`
+	Wire     int    `json:"w,omitempty"`  // bytes to viewers with compression; 0 = not seen at any
+	WireSum  uint64 `json:"wh,omitempty"` // of the compressed frame; 0 = there was none
 	Comments int    `json:"c"`
 	Sampled  int64  `json:"s,omitempty"`
 }
@@ -122,6 +126,7 @@ type viewerResult struct {
 	Comments int64       `json:"c"` // verified viewers only
 	Early    bool        `json:"e"` // joined before anything was sent
 	Gone     bool        `json:"g,omitempty"`
+	Deflate  bool        `json:"d,omitempty"` // took permessage-deflate
 	Skips    []skipRange `json:"k,omitempty"`
 }
 

@@ -4,6 +4,8 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"compress/flate"
 	"crypto/sha1"
 	"encoding/base64"
 	"encoding/binary"
@@ -40,6 +42,10 @@ type mistakes struct {
 	seal func(seq uint64, comments []fakeComment) []fakeComment
 	// welcome may change the welcome of a connection.
 	welcome func(number int, text string) string
+	// noHistory leaves the history out of welcomes.
+	noHistory bool
+	// extensions may change the answer to an offer of permessage-deflate.
+	extensions func(answer string) string
 	// refuse answers a comment with an error instead of taking it.
 	refuse func(nth int) bool
 }
@@ -58,6 +64,8 @@ type fakeConn struct {
 	room   *fakeRoom
 	held   []byte // a frame kept back by a mistake
 	state  any    // of a mistake
+
+	deflate bool // has the extension
 
 	skipFrom     uint64
 	skipComments int
@@ -143,10 +151,18 @@ func (s *fakeServer) seal(r *fakeRoom) {
 	r.past = append(r.past, comments...)
 	list, _ := json.Marshal(comments)
 	text := fmt.Sprintf(`{"type":"batch","room":%q,"seq":%d,"ts":%d,"comments":%s}`, r.name, r.seq, time.Now().UnixMilli(), list)
-	frame := serverFrame(opText, []byte(text))
+	plain := serverFrame(opText, []byte(text))
+	packed := deflatedFrame([]byte(text))
+	if r.seq%7 == 0 {
+		packed = plain // a message may always go uncompressed
+	}
 	for _, c := range s.conns {
 		if c.room != r {
 			continue
+		}
+		frame := plain
+		if c.deflate {
+			frame = packed
 		}
 		frames := [][]byte{frame}
 		if s.mistakes.frames != nil {
@@ -167,8 +183,16 @@ func (s *fakeServer) serve(conn net.Conn) {
 	}
 	sum := sha1.Sum([]byte(req.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 	head := "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " +
-		base64.StdEncoding.EncodeToString(sum[:]) + "\r\n\r\n"
-	c := s.join(conn, strings.TrimPrefix(req.URL.Path, "/ws/"), head)
+		base64.StdEncoding.EncodeToString(sum[:]) + "\r\n"
+	deflate := strings.Contains(req.Header.Get("Sec-WebSocket-Extensions"), "permessage-deflate")
+	if deflate {
+		answer := "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+		if s.mistakes.extensions != nil {
+			answer = s.mistakes.extensions(answer)
+		}
+		head += "Sec-WebSocket-Extensions: " + answer + "\r\n"
+	}
+	c := s.join(conn, strings.TrimPrefix(req.URL.Path, "/ws/"), head+"\r\n", deflate)
 	for {
 		op, payload, err := readMasked(in)
 		if err != nil {
@@ -186,7 +210,7 @@ func (s *fakeServer) serve(conn net.Conn) {
 }
 
 // join answers the handshake and puts the connection into its room, in one go.
-func (s *fakeServer) join(conn net.Conn, room, head string) *fakeConn {
+func (s *fakeServer) join(conn net.Conn, room, head string, deflate bool) *fakeConn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.rooms[room]
@@ -195,10 +219,10 @@ func (s *fakeServer) join(conn net.Conn, room, head string) *fakeConn {
 		s.rooms[room] = r
 	}
 	s.seal(r) // so that nothing pending is older than the welcome
-	c := &fakeConn{number: len(s.conns), conn: conn, room: r}
+	c := &fakeConn{number: len(s.conns), conn: conn, room: r, deflate: deflate}
 	s.conns = append(s.conns, c)
 	history, _ := json.Marshal(r.past[max(0, len(r.past)-5):])
-	if len(r.past) == 0 {
+	if len(r.past) == 0 || s.mistakes.noHistory {
 		history = []byte("[]")
 	}
 	text := fmt.Sprintf(`{"type":"welcome","room":%q,"epoch":"e1","seq":%d,"tick_ms":15,"online":1,"uid":"u%d","history":%s}`, room, r.seq, c.number, history)
@@ -248,6 +272,17 @@ func serverFrame(op byte, payload []byte) []byte {
 		f = binary.BigEndian.AppendUint64(append(f, 127), uint64(n))
 	}
 	return append(f, payload...)
+}
+
+// deflatedFrame builds one compressed text frame without context takeover.
+func deflatedFrame(payload []byte) []byte {
+	var b bytes.Buffer
+	w, _ := flate.NewWriter(&b, flate.DefaultCompression)
+	_, _ = w.Write(payload)
+	_ = w.Flush()
+	f := serverFrame(opText, bytes.TrimSuffix(b.Bytes(), []byte{0, 0, 0xff, 0xff}))
+	f[0] |= 0x40
+	return f
 }
 
 // readMasked reads one frame of a viewer.

@@ -71,7 +71,10 @@ func newFleet(l *loop, p plan) (*fleet, error) {
 		name := p.room(i)
 		r := l.rooms[name]
 		if r == nil {
-			r = &roomLog{index: i, name: name, salt: saltOf(name), batches: map[uint64]*batchRecord{}, strays: l.rooms}
+			r = &roomLog{index: i, name: name, salt: saltOf(name), batches: map[uint64]*batchRecord{}, strays: l.rooms, packed: map[uint64]*batchRecord{}}
+			if p.Bare {
+				r.voices = map[string]*voice{}
+			}
 			l.rooms[name] = r
 		}
 		f.rooms = append(f.rooms, r)
@@ -134,7 +137,7 @@ func (f *fleet) open(now int64) {
 	f.serial++
 	v := &viewer{
 		fleet: f, room: f.rooms[p.roomOf(number)], number: number, generation: f.serial,
-		level: p.levelOf(number % max(p.Viewers, 1)), mute: p.stalls(number), began: now,
+		level: p.levelOf(number % max(p.Viewers, 1)), deflate: p.compresses(number % max(p.Viewers, 1)), mute: p.stalls(number), began: now,
 	}
 	fd, done, err := startConnect(f.to, number%p.Sources, p.Sources > 1)
 	if err != nil {
@@ -313,7 +316,7 @@ func (f *fleet) fillViewers(r *fleetResult) {
 		}
 		r.Viewers = append(r.Viewers, viewerResult{
 			Viewer: v.number, Level: v.level, Welcome: v.welcome, Next: v.seq.next, Bytes: v.bytes,
-			Batches: v.batches, Comments: v.comments, Early: v.early, Gone: v.state == over, Skips: v.skips,
+			Batches: v.batches, Comments: v.comments, Early: v.early, Gone: v.state == over, Skips: v.skips, Deflate: v.deflate,
 		})
 	}
 }
@@ -327,7 +330,7 @@ func (f *fleet) fillRooms(r *fleetResult) {
 		l.order(&f.faults)
 		room := roomResult{Room: i, Sent: sent[i], Errors: f.roomErrors[i]}
 		for _, b := range l.sorted() {
-			room.Batches = append(room.Batches, batchResult{Seq: b.seq, Size: b.size, Sum: b.sum, Comments: b.comments, Sampled: b.sampled})
+			room.Batches = append(room.Batches, batchResult{Seq: b.seq, Size: b.size, Sum: b.sum, Wire: b.wire, WireSum: b.packedSum, Comments: b.comments, Sampled: b.sampled})
 		}
 		r.Rooms = append(r.Rooms, room)
 		delete(f.loop.rooms, l.name)

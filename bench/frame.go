@@ -23,6 +23,8 @@ type frameHeader struct {
 	op      byte
 	size    int // of the header, bytes
 	payload int // bytes
+
+	deflated bool // RSV1: the payload is compressed
 }
 
 var (
@@ -35,15 +37,17 @@ var (
 	errControl  = errors.New("control frame longer than 125 bytes")
 )
 
-// readHeader parses the header at the start of p. ok is false while bytes are
-// missing; an error means that the stream cannot be followed any more.
-func readHeader(p []byte) (h frameHeader, ok bool, err error) {
+// readHeader parses the header at the start of p. deflate says that compression
+// was negotiated, which only text may use (RFC 7692 section 6). ok is false while
+// bytes are missing; an error means that the stream cannot be followed any more.
+func readHeader(p []byte, deflate bool) (h frameHeader, ok bool, err error) {
 	if len(p) < 2 {
 		return h, false, nil
 	}
 	h.op = p[0] & 0x0f
+	h.deflated = deflate && h.op == opText && p[0]&0x70 == 0x40
 	switch {
-	case p[0]&0x70 != 0:
+	case p[0]&0x70 != 0 && !h.deflated:
 		return h, false, errReserved
 	case p[1]&0x80 != 0:
 		return h, false, errMasked

@@ -18,6 +18,7 @@ func TestReadHeader(t *testing.T) {
 		size    int
 		payload int
 		err     error
+		deflate bool
 	}{
 		{name: "short", in: []byte{0x81, 5}, size: 2, payload: 5},
 		{name: "medium", in: []byte{0x81, 126, 1, 0}, size: 4, payload: 256},
@@ -25,6 +26,10 @@ func TestReadHeader(t *testing.T) {
 		{name: "ping", in: []byte{0x89, 0}, size: 2},
 		{name: "close", in: []byte{0x88, 2}, size: 2, payload: 2},
 		{name: "reserved bit", in: []byte{0xc1, 5}, err: errReserved},
+		{name: "compressed", in: []byte{0xc1, 5}, size: 2, payload: 5, deflate: true},
+		{name: "plain beside compressed", in: []byte{0x81, 5}, size: 2, payload: 5, deflate: true},
+		{name: "compressed ping", in: []byte{0xc9, 5}, err: errReserved, deflate: true},
+		{name: "another reserved bit", in: []byte{0xe1, 5}, err: errReserved, deflate: true},
 		{name: "masked", in: []byte{0x81, 0x85}, err: errMasked},
 		{name: "first fragment", in: []byte{0x01, 5}, err: errFragment},
 		{name: "continuation", in: []byte{0x80, 5}, err: errFragment},
@@ -35,7 +40,7 @@ func TestReadHeader(t *testing.T) {
 		{name: "long ping", in: []byte{0x89, 126, 1, 0}, err: errControl},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h, ok, err := readHeader(c.in)
+			h, ok, err := readHeader(c.in, c.deflate)
 			if !errors.Is(err, c.err) || ok != (c.err == nil) {
 				t.Fatalf("ok %t, error %v, want %v", ok, err, c.err)
 			}
@@ -43,7 +48,7 @@ func TestReadHeader(t *testing.T) {
 				t.Errorf("header %d, payload %d, want %d and %d", h.size, h.payload, c.size, c.payload)
 			}
 			for n := range len(c.in) - 1 {
-				if _, ok, _ := readHeader(c.in[:n]); ok {
+				if _, ok, _ := readHeader(c.in[:n], c.deflate); ok {
 					t.Errorf("complete with %d of %d bytes", n, len(c.in))
 				}
 			}

@@ -29,14 +29,18 @@ func newHandshake(p *plan) *handshake {
 	return h
 }
 
-// request is the upgrade request for a room.
-func (h *handshake) request(room string) []byte {
+// request is the upgrade request for a room, with compression offered or not.
+func (h *handshake) request(room string, deflate bool) []byte {
 	query := ""
 	if h.history >= 0 {
 		query = fmt.Sprintf("?history=%d", h.history)
 	}
+	extensions := ""
+	if deflate {
+		extensions = "Sec-WebSocket-Extensions: " + deflateOffer + "\r\n"
+	}
 	return fmt.Appendf(nil, "GET /ws/%s%s HTTP/1.1\r\nHost: %s\r\nUser-Agent: danmakud-bench\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n\r\n", room, query, h.host, h.key)
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n%s\r\n", room, query, h.host, h.key, extensions)
 }
 
 const headLimit = 8 << 10
@@ -49,9 +53,14 @@ var (
 	errCloseTimeout = errors.New("no answer to the close frame in time")
 )
 
-// response checks the head of the server's answer. n is its length; 0 means
-// that bytes are missing.
-func (h *handshake) response(p []byte) (n int, err error) {
+// refusal is an answer to the handshake that is no 101.
+type refusal struct{ status string } // such as "503 Service Unavailable"
+
+func (r *refusal) Error() string { return "refused: " + r.status }
+
+// response checks the head of the server's answer to a request with deflate. n
+// is its length; 0 means that bytes are missing.
+func (h *handshake) response(p []byte, deflate bool) (n int, err error) {
 	at := bytes.Index(p[:min(len(p), headLimit)], blankLine)
 	if at < 0 {
 		if len(p) >= headLimit {
@@ -61,10 +70,10 @@ func (h *handshake) response(p []byte) (n int, err error) {
 	}
 	status, rest, _ := strings.Cut(string(p[:at]), "\r\n")
 	if !strings.HasPrefix(status, "HTTP/1.1 101") {
-		return 0, fmt.Errorf("refused: %s", status)
+		return 0, &refusal{status: strings.TrimPrefix(status, "HTTP/1.1 ")}
 	}
 	var upgrade, connection bool
-	accept := ""
+	accept, extensions := "", ""
 	for line := range strings.SplitSeq(rest, "\r\n") {
 		name, value, _ := strings.Cut(line, ":")
 		value = strings.TrimSpace(value)
@@ -75,6 +84,11 @@ func (h *handshake) response(p []byte) (n int, err error) {
 			connection = strings.Contains(strings.ToLower(value), "upgrade")
 		case "sec-websocket-accept":
 			accept = value
+		case "sec-websocket-extensions":
+			if extensions != "" {
+				value = extensions + ", " + value
+			}
+			extensions = value
 		}
 	}
 	if !upgrade || !connection {
@@ -82,6 +96,9 @@ func (h *handshake) response(p []byte) (n int, err error) {
 	}
 	if h.strict && accept != h.accept {
 		return 0, fmt.Errorf("Sec-WebSocket-Accept is %q instead of %q", accept, h.accept)
+	}
+	if err := checkExtensions(extensions, deflate); err != nil && h.strict {
+		return 0, err
 	}
 	return at + len(blankLine), nil
 }

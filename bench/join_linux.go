@@ -25,6 +25,10 @@ func (v *viewer) join(payload []byte, now int64) {
 	f.status.Joins++
 	if f.plan.sends(v.number) {
 		v.out = newSender(v.fd, v.number, v.room.index, v.room.salt)
+		if f.plan.Bare {
+			v.out.voice = &voice{sender: uint32(v.number)}
+			v.room.voices[v.uid] = v.out.voice
+		}
 		f.senders = append(f.senders, v.out)
 	}
 	if f.plan.ChurnRate > 0 {
@@ -54,7 +58,7 @@ func (v *viewer) readWelcome(payload []byte) error {
 		return fmt.Errorf("epoch %q where others have %q", m.Epoch, v.room.epoch)
 	}
 	v.room.epoch = m.Epoch
-	v.welcome = *m.Seq
+	v.welcome, v.uid = *m.Seq, m.UID
 	return v.readHistory(m.History)
 }
 

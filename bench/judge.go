@@ -18,6 +18,8 @@ type judgement struct {
 	Joined   int64
 	Failed   int64
 	Batches  int64 // distinct, over all rooms: how many were sealed
+	Deflated int64 // of those, how many came compressed to viewers that take it
+	Inflated int64 // frames that the workers inflated; all others were compared with them
 }
 
 // roomTruth is one room as all workers together saw it: the batches by
@@ -26,10 +28,12 @@ type roomTruth struct {
 	first    uint64 // seq of index 0
 	batches  []batchResult
 	known    []bool
-	sizes    []int64 // sums, one longer than batches
+	sizes    []int64 // sums of plain frames, one longer than batches
+	wires    []int64 // sums of the frames that viewers with compression get
 	comments []int64
 	unknown  []int64
-	last     uint64 // highest batch that anybody saw or was told of
+	unpacked []int64 // batches whose compressed frame nobody looked at
+	last     uint64  // highest batch that anybody saw or was told of
 	sent     int64
 	errors   int64
 	sampled  int64
@@ -45,6 +49,7 @@ func judge(p *plan, results []*fleetResult) *judgement {
 		v.Joined += r.Status.Joins
 		v.Failed += int64(r.Status.Failed)
 		v.Sent += r.Status.Sent
+		v.Inflated += r.Status.Inflated
 		for code, n := range r.Codes {
 			v.Errors[code] += n
 		}
@@ -95,6 +100,12 @@ func (v *judgement) collect(p *plan, results []*fleetResult) []*roomTruth {
 			}
 			for _, b := range room.Batches {
 				other, ok := bySeq[room.Room][b.Seq]
+				if ok && other.Wire > 0 && b.Wire > 0 && (other.Wire != b.Wire || other.WireSum != b.WireSum) {
+					v.Faults.add(faultCorrupt, 1, "room %s batch %d is compressed differently for viewers of other worker processes", p.room(room.Room), b.Seq)
+				}
+				if ok && b.Wire == 0 {
+					b.Wire, b.WireSum = other.Wire, other.WireSum
+				}
 				if ok && (other.Size != b.Size || other.Sum != b.Sum) {
 					v.Faults.add(faultCorrupt, 1, "room %s batch %d differs between worker processes", p.room(room.Room), b.Seq)
 				}
@@ -111,6 +122,11 @@ func (v *judgement) collect(p *plan, results []*fleetResult) []*roomTruth {
 	for i, t := range truths {
 		t.lay(bySeq[i])
 		v.Batches += int64(len(bySeq[i]))
+		for _, b := range bySeq[i] {
+			if b.WireSum != 0 {
+				v.Deflated++
+			}
+		}
 	}
 	return truths
 }
@@ -142,6 +158,7 @@ func (t *roomTruth) lay(bySeq map[uint64]batchResult) {
 	}
 	t.batches = make([]batchResult, n)
 	t.sizes, t.comments, t.unknown = make([]int64, n+1), make([]int64, n+1), make([]int64, n+1)
+	t.wires, t.unpacked = make([]int64, n+1), make([]int64, n+1)
 	for i := range n {
 		b, ok := bySeq[t.first+uint64(i)]
 		t.batches[i] = b
@@ -151,20 +168,38 @@ func (t *roomTruth) lay(bySeq map[uint64]batchResult) {
 		if !ok {
 			t.unknown[i+1]++
 		}
+		t.wires[i+1] = t.wires[i] + int64(b.Wire)
+		t.unpacked[i+1] = t.unpacked[i]
+		if b.Wire == 0 {
+			t.unpacked[i+1]++
+		}
 	}
 }
 
-// span adds up the batches from..to: frames' bytes and comments; known is false
-// if no verified viewer saw all of them.
-func (t *roomTruth) span(from, to uint64) (bytes, comments int64, known bool) {
+// extent is what a range of batches adds up to.
+type extent struct {
+	bytes    int64 // of frames as the viewer gets them
+	plain    int64 // of the same frames uncompressed
+	comments int64
+	known    bool // false if no verified viewer saw all of them
+}
+
+// span adds up the batches from..to for a viewer with or without compression.
+func (t *roomTruth) span(from, to uint64, deflate bool) extent {
 	if from > to {
-		return 0, 0, true
+		return extent{known: true}
 	}
 	if from < t.first || to-t.first >= uint64(len(t.batches)) {
-		return 0, 0, false
+		return extent{}
 	}
 	a, b := from-t.first, to-t.first+1
-	return t.sizes[b] - t.sizes[a], t.comments[b] - t.comments[a], t.unknown[b] == t.unknown[a]
+	e := extent{plain: t.sizes[b] - t.sizes[a], comments: t.comments[b] - t.comments[a], known: t.unknown[b] == t.unknown[a]}
+	e.bytes = e.plain
+	if deflate {
+		e.bytes = t.wires[b] - t.wires[a]
+		e.known = e.known && t.unpacked[b] == t.unpacked[a]
+	}
+	return e
 }
 
 // viewer judges one viewer: delivered + skipped = sealed, byte for byte.
@@ -173,20 +208,23 @@ func (v *judgement) viewer(w *viewerResult, t *roomTruth) {
 		return // that it was closed has been counted; there is no end to judge by
 	}
 	sealed := int64(t.last - w.Welcome)
-	bytes, comments, known := t.span(w.Welcome+1, t.last)
-	skipped, toldComments := v.skips(w, t, &bytes)
+	due := t.span(w.Welcome+1, t.last, w.Deflate)
+	skipped, toldComments := v.skips(w, t, &due)
+	bytes, comments, known := due.bytes, due.comments, due.known
 	v.Expected.Frames += sealed - skipped
 	v.Expected.Bytes += bytes
+	v.Expected.PlainBytes += due.plain
 	v.Expected.Deliveries += comments - toldComments
 	v.Received.Bytes += w.Bytes
+	v.Received.PlainBytes += scaled(due.plain, w.Bytes, bytes)
 	if w.Level != counted {
 		v.Received.Frames += w.Batches
 		v.accountFramed(w, t, sealed, skipped)
 	}
 	if w.Level == verified {
 		v.Received.Deliveries += w.Comments
-		if due := t.sent - t.errors - t.sampled; w.Early && w.Comments+toldComments != due {
-			v.difference(w, "comments", w.Comments, due-toldComments)
+		if said := t.sent - t.errors - t.sampled; w.Early && w.Comments+toldComments != said {
+			v.difference(w, "comments", w.Comments, said-toldComments)
 		}
 	} else if !known {
 		v.Faults.add(faultUnverifiable, 1, "viewer %d: no verified viewer saw all of its batches", w.Viewer)
@@ -216,17 +254,18 @@ func scaled(n, bytes, due int64) int64 {
 
 // skips checks a viewer's notices against what the batches held, and takes
 // their bytes off what was due.
-func (v *judgement) skips(w *viewerResult, t *roomTruth, bytes *int64) (batches, comments int64) {
+func (v *judgement) skips(w *viewerResult, t *roomTruth, due *extent) (batches, comments int64) {
 	for _, s := range w.Skips {
-		n, c, known := t.span(s.From, s.To)
+		e := t.span(s.From, s.To, w.Deflate)
 		batches += int64(s.To - s.From + 1)
 		comments += s.Comments
-		*bytes -= n
+		due.bytes -= e.bytes
+		due.plain -= e.plain
 		switch {
-		case !known:
+		case !e.known:
 			v.Skips["notices_unverifiable"]++
-		case c != s.Comments:
-			v.Faults.add(faultSkip, 1, "viewer %d was told of %d comments in batches %d to %d, which hold %d", w.Viewer, s.Comments, s.From, s.To, c)
+		case e.comments != s.Comments:
+			v.Faults.add(faultSkip, 1, "viewer %d was told of %d comments in batches %d to %d, which hold %d", w.Viewer, s.Comments, s.From, s.To, e.comments)
 		}
 	}
 	if len(w.Skips) > 0 {
@@ -257,6 +296,8 @@ func (v *judgement) relayViewer(w *viewerResult, t *roomTruth) {
 	v.Received.Deliveries += w.Comments
 	v.Received.Bytes += w.Bytes
 	v.Expected.Bytes += w.Bytes
+	v.Received.PlainBytes += w.Bytes
+	v.Expected.PlainBytes += w.Bytes
 	if w.Comments != t.sent && !w.Gone {
 		v.difference(w, "comments", w.Comments, t.sent)
 	}

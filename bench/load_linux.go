@@ -18,6 +18,7 @@ type sender struct {
 	number int // in the fleet
 	room   int
 	salt   uint64
+	voice  *voice // nil: its comments bear stamps
 
 	// Owned by the pacer.
 	sequence uint32
@@ -131,12 +132,12 @@ func (p *pacer) run() {
 			return
 		}
 		s.sequence++
-		payload = appendComment(payload[:0], stamp{uint32(s.number), s.sequence, due}, text(), s.salt)
+		payload = s.comment(payload[:0], text(), due)
 		frame = appendMasked(frame[:0], opText, payload, rand.Uint32())
 		record(p.late, nowMicros()-due)
 		ok, full := s.write(frame)
 		if !ok {
-			s.sequence--
+			s.unsay()
 			p.unsent++
 			continue
 		}
@@ -147,6 +148,23 @@ func (p *pacer) run() {
 	}
 	for end := nowMicros() + drainMicros; len(blocked) > 0 && nowMicros() < end && !p.quit.Load(); {
 		p.await(nowMicros()+blockedMicros, blocked)
+	}
+}
+
+// comment appends the next comment of a sender.
+func (s *sender) comment(dst []byte, text string, due int64) []byte {
+	if s.voice != nil {
+		s.voice.say(text, due)
+		return appendBareComment(dst, text)
+	}
+	return appendComment(dst, stamp{uint32(s.number), s.sequence, due}, text, s.salt)
+}
+
+// unsay takes back a comment that could not be offered.
+func (s *sender) unsay() {
+	s.sequence--
+	if s.voice != nil {
+		s.voice.unsay()
 	}
 }
 

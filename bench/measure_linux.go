@@ -142,6 +142,15 @@ func arrived(a, b *fleetStatus) (frames, deliveries, bytes float64) {
 	return share * float64(b.VerifiedFrames-a.VerifiedFrames), share * float64(b.VerifiedComments-a.VerifiedComments), bytes
 }
 
+// plainBytes is what arrived between two moments before compression.
+func plainBytes(a, b *fleetStatus) float64 {
+	known := float64(b.VerifiedBytes - a.VerifiedBytes)
+	if known <= 0 {
+		return 0
+	}
+	return float64(b.FrameBytes-a.FrameBytes) * float64(b.VerifiedPlain-a.VerifiedPlain) / known
+}
+
 // finish ends the phase. Its numbers are those between its two ends.
 func (m *measurement) finish() (*Phase, error) {
 	now, err := m.take(true)
@@ -152,7 +161,7 @@ func (m *measurement) finish() (*Phase, error) {
 	p.DurationS = now.at.Sub(m.began.at).Seconds()
 	frames, deliveries, bytes := arrived(&m.began.fleet, &now.fleet)
 	p.Received = Counts{
-		Frames: int64(frames), Deliveries: int64(deliveries), Bytes: int64(bytes),
+		Frames: int64(frames), Deliveries: int64(deliveries), Bytes: int64(bytes), PlainBytes: int64(plainBytes(&m.began.fleet, &now.fleet)),
 		Comments: now.fleet.Distinct - m.began.fleet.Distinct,
 	}
 	cpu := now.load - m.began.load
@@ -194,6 +203,9 @@ func (m *measurement) fillServer(now *snapshot) {
 		WriteCallsPerFrame:    writes / frames,
 		BytesPerDelivery:      float64(p.Received.Bytes) / deliveries,
 		DeliveriesPerFrame:    deliveries / frames,
+		BytesPerFrame:         float64(p.Received.Bytes) / frames,
+		PlainBytesPerFrame:    float64(p.Received.PlainBytes) / frames,
+		Compression:           p.Received.Compression(),
 	}
 }
 
@@ -227,7 +239,7 @@ func (s *session) addAccount(name string, p *plan, v *judgement, delays map[stri
 		Name: name, Viewers: v.Viewers, Verified: v.Verified, Rooms: int64(p.Rooms), Senders: int64(p.Senders),
 		DurationS: s.since(), Expected: v.Expected, Received: v.Received,
 		Skips: v.Skips, Drops: v.drops(), Faults: v.Faults.Counts, Examples: v.Faults.Examples,
-		Counters: map[string]int64{"comments_sent": v.Sent, "joins": v.Joined, "batches_sealed": v.Batches},
+		Counters: map[string]int64{"comments_sent": v.Sent, "joins": v.Joined, "batches_sealed": v.Batches, "batches_deflated": v.Deflated, "frames_inflated": v.Inflated},
 	}
 	for _, d := range []string{"connect", "upgrade", "join", "late"} {
 		if l := LatencyOf(delays[d]); l != nil {

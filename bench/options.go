@@ -39,6 +39,7 @@ type options struct {
 	inFlight    int
 	connectRate float64
 	nap         time.Duration
+	compress    float64
 	json        string
 	quietLine   bool
 
@@ -74,6 +75,8 @@ func (o *options) bind(fs *pflag.FlagSet) {
 	fs.IntVar(&o.sources, "sources", o.sources, "addresses 127.0.0.1, .2, … to connect from; 0 = as many as ports demand")
 	fs.IntVar(&o.inFlight, "in-flight", o.inFlight, "handshakes under way at once, per worker process")
 	fs.Float64Var(&o.connectRate, "connect-rate", o.connectRate, "connections a second; 0 = as fast as it goes")
+	fs.Float64Var(&o.compress, "compress", o.compress, "share of the viewers that take permessage-deflate; without a number all of them")
+	fs.Lookup("compress").NoOptDefVal = "1"
 	fs.DurationVar(&o.nap, "nap", o.nap, "let arrivals gather this long between two looks: less CPU, as much more latency")
 	fs.StringVar(&o.json, "json", o.json, "write the run card to this file; - = standard output")
 	fs.BoolVar(&o.quietLine, "no-progress", o.quietLine, "no live line")
@@ -112,6 +115,8 @@ func (o *options) validate() error {
 		return fmt.Errorf("--duration must be positive, --warmup not negative")
 	case o.messageBytes > 0 && o.messageBytes < len(commentHead)+stampSize+len(commentTail):
 		return fmt.Errorf("--message-bytes must be at least %d: the stamp has to fit", len(commentHead)+stampSize+len(commentTail))
+	case o.compress < 0 || o.compress > 1:
+		return fmt.Errorf("--compress lies between 0 and 1")
 	case o.inFlight < 1:
 		return fmt.Errorf("--in-flight must be at least 1")
 	}
@@ -143,7 +148,7 @@ func (o *options) plan(addr string) plan {
 		Addr: addr, Speaks: speaksDanmaku, Rooms: o.rooms, Viewers: o.viewers,
 		Senders: o.sendersFor(o.viewers, o.rooms), Verified: verifiedFor(o.viewers, o.sample),
 		Drain: drain, History: o.history, InFlight: o.inFlight, ConnectRate: o.connectRate,
-		Sources: o.sourcesFor(o.viewers), Seed: o.seed,
+		Sources: o.sourcesFor(o.viewers), Seed: o.seed, Compress: o.compress,
 	}
 }
 

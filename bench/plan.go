@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 )
@@ -42,6 +43,9 @@ type plan struct {
 	InFlight    int     `json:"in_flight"`    // handshakes under way at once, per worker
 	ConnectRate float64 `json:"connect_rate"` // over all workers; 0 = as fast as it goes
 
+	Compress float64 `json:"compress"` // share of the viewers that take permessage-deflate, spread evenly
+	Bare     bool    `json:"bare"`     // comments without stamps, as people write them: see scriptLine
+
 	ChurnRate float64       `json:"churn_rate"` // joins a second over all workers; 0 = a steady fleet
 	Stay      time.Duration `json:"stay"`       // mean time a churning viewer stays
 
@@ -61,6 +65,14 @@ func (p *plan) sends(viewer int) bool { return viewer < p.Senders }
 // stalls says whether a viewer is one of those that can be told to stop reading.
 func (p *plan) stalls(viewer int) bool { return viewer >= p.Viewers-p.Stallers }
 
+// compresses says whether a viewer offers permessage-deflate. Steps of the
+// golden ratio spread them evenly whatever else is spread over the same numbers.
+func (p *plan) compresses(viewer int) bool {
+	const golden = 0.6180339887498949
+	_, at := math.Modf(float64(viewer) * golden)
+	return p.Speaks == speaksDanmaku && at < p.Compress
+}
+
 // levelOf decides how a viewer reads. At least one viewer of every room is
 // verified: without it nothing could be said about the others.
 func (p *plan) levelOf(viewer int) level {
@@ -73,6 +85,8 @@ func (p *plan) levelOf(viewer int) level {
 		return verified
 	case p.sends(viewer):
 		return max(p.Drain, framed) // it must see the server's errors
+	case p.Compress < 1 && p.compresses(viewer):
+		return max(p.Drain, framed) // what the others get does not tell what it should get
 	}
 	return p.Drain
 }
@@ -97,6 +111,10 @@ func (p *plan) validate() error {
 		return fmt.Errorf("%d senders and %d stalling viewers among %d viewers", p.Senders, p.Stallers, p.Viewers)
 	case p.Senders >= 1<<24:
 		return fmt.Errorf("%d senders: a stamp holds 24 bits", p.Senders)
+	case p.Compress < 0 || p.Compress > 1:
+		return fmt.Errorf("--compress %v: a share between 0 and 1", p.Compress)
+	case p.Bare && (p.Workers != 1 || p.History != 0 || p.ChurnRate > 0):
+		return fmt.Errorf("comments without stamps need one worker process, no history and viewers that stay")
 	case p.Sources < 1 || p.Sources > 250:
 		return fmt.Errorf("%d sources: 1 to 250 addresses are possible", p.Sources)
 	}

@@ -350,6 +350,7 @@ func flowRows(p *Phase) []reportFlow {
 		{"Frames", p.Expected.Frames, p.Received.Frames},
 		{"Deliveries", p.Expected.Deliveries, p.Received.Deliveries},
 		{"Bytes", p.Expected.Bytes, p.Received.Bytes},
+		{"Bytes before compression", compressedOnly(p.Expected), compressedOnly(p.Received)},
 	} {
 		if k.expected == 0 && k.received == 0 {
 			continue
@@ -363,6 +364,14 @@ func flowRows(p *Phase) []reportFlow {
 		rows = append(rows, row)
 	}
 	return rows
+}
+
+// compressedOnly is the plain bytes where they are not those on the wire.
+func compressedOnly(c Counts) int64 {
+	if c.PlainBytes == c.Bytes {
+		return 0
+	}
+	return c.PlainBytes
 }
 
 func delayRow(name string, l *Latency) reportDelay {
@@ -384,6 +393,10 @@ func factRows(p *Phase) []reportRow {
 			reportRow{"Server CPU", fmt.Sprintf("%s a frame, %s a delivery", duration(k.CPUNSPerFrame), duration(k.CPUNSPerDelivery))},
 			reportRow{"Write calls", fmt.Sprintf("%s; %s a frame, %s a delivery", grouped(k.WriteCalls), digits(k.WriteCallsPerFrame), digits(k.WriteCallsPerDelivery))},
 			reportRow{"On the wire", fmt.Sprintf("%s a delivery, %s comments a frame", byteSize(k.BytesPerDelivery), digits(k.DeliveriesPerFrame))})
+		if k.Compression > 1.001 {
+			rows = append(rows, reportRow{"Compression", fmt.Sprintf("%s a frame of %s plain: %s times fewer bytes",
+				byteSize(k.BytesPerFrame), byteSize(k.PlainBytesPerFrame), digits(k.Compression))})
+		}
 	}
 	return append(rows, useRows("Load tool", p.Load)...)
 }

@@ -16,18 +16,24 @@ type roomLog struct {
 	epoch   string                  // of the first welcome; all must agree
 	batches map[uint64]*batchRecord // by seq
 	strays  map[string]*roomLog     // all rooms of this worker by name, to name a stray's origin
+	packed  map[uint64]*batchRecord // by fingerprint of the compressed frame
+	voices  map[string]*voice       // by uid: senders without stamps
 }
 
 // batchRecord is one distinct batch.
 type batchRecord struct {
 	seq      uint64
-	size     int // of the whole frame, header included
+	size     int // of the whole plain frame, header included
+	wire     int // of the frame as viewers with compression get it; 0 = none of them has been looked at
 	sum      uint64
 	sampled  int64
 	comments int
 	keys     []stampKey // in order
 	intended []int64    // microseconds; nil once dropped
 	payload  []byte     // to compare other copies with; nil once dropped
+
+	packed    []byte // the whole compressed frame, to compare others with; nil if none came or once dropped
+	packedSum uint64 // 0 = no compressed frame has come
 }
 
 // stampKey names one comment.
@@ -47,11 +53,11 @@ type recordStore struct {
 // keep takes in a new record and drops the payloads of the oldest beyond the bound.
 func (s *recordStore) keep(r *batchRecord) {
 	s.queue = append(s.queue, r)
-	s.bytes += len(r.payload)
+	s.bytes += len(r.payload) + len(r.packed)
 	for s.bytes > recordKeep && s.at < len(s.queue)-1 {
 		old := s.queue[s.at]
-		s.bytes -= len(old.payload)
-		old.payload, old.intended = nil, nil
+		s.bytes -= len(old.payload) + len(old.packed)
+		old.payload, old.packed, old.intended = nil, nil, nil
 		s.queue[s.at] = nil
 		s.at++
 	}
@@ -61,27 +67,78 @@ func (s *recordStore) keep(r *batchRecord) {
 	}
 }
 
-// same says whether a further copy of the batch has the same bytes.
-func (r *batchRecord) same(payload []byte, size int) bool {
-	if r.size != size {
-		return false
-	}
+// same says whether a further copy of the batch says the same.
+func (r *batchRecord) same(payload []byte) bool {
 	if r.payload != nil {
 		return bytes.Equal(r.payload, payload)
 	}
 	return r.sum == fingerprint(payload)
 }
 
+// grown takes note that a record has n bytes more than when it was kept.
+func (s *recordStore) grown(r *batchRecord, n int) {
+	if r.payload == nil {
+		r.packed = nil // it was dropped before; its sums remain
+		return
+	}
+	s.bytes += n
+}
+
+// took notes the frame in which a viewer with compression got the batch. All
+// must get the same bytes: false if this one did not.
+func (r *batchRecord) took(frame []byte, deflated bool) bool {
+	if !deflated {
+		if r.wire == 0 {
+			r.wire = r.size
+		}
+		return r.packedSum == 0 && r.wire == len(frame)
+	}
+	if r.wire != 0 {
+		return r.samePacked(frame)
+	}
+	r.wire, r.packed, r.packedSum = len(frame), bytes.Clone(frame), fingerprint(frame)
+	return true
+}
+
+// samePacked says whether a compressed frame is the one that others got.
+func (r *batchRecord) samePacked(frame []byte) bool {
+	switch {
+	case r.packedSum == 0 || r.wire != len(frame):
+		return false
+	case r.packed != nil:
+		return bytes.Equal(r.packed, frame)
+	}
+	return r.packedSum == fingerprint(frame)
+}
+
+// beginsLike says whether the compressed frame of that size that begins with p
+// is the batch's.
+func (r *batchRecord) beginsLike(p []byte, size int) bool {
+	return r.packed != nil && r.wire == size && bytes.HasPrefix(r.packed, p)
+}
+
+// knownPacked finds the batch of a compressed frame without inflating it: next
+// is the one that is most likely. nil: nobody has seen these bytes.
+func (l *roomLog) knownPacked(next uint64, frame []byte) *batchRecord {
+	if r := l.batches[next]; r != nil && r.samePacked(frame) {
+		return r
+	}
+	if r := l.packed[fingerprint(frame)]; r != nil && r.samePacked(frame) {
+		return r
+	}
+	return nil
+}
+
 // first checks and records a batch that nobody of this worker has seen yet.
 // The faults it finds are the batch's own, not those of a viewer. nil: the
 // bytes are so wrong that there is nothing to record.
-func (l *roomLog) first(seq uint64, payload []byte, size int, f *faults) *batchRecord {
+func (l *roomLog) first(seq uint64, payload []byte, f *faults) *batchRecord {
 	r, err := l.inspect(seq, payload, f)
 	if err != nil {
 		f.add(faultCorrupt, 1, "room %s batch %d: %v: %.120q", l.name, seq, err, payload)
 		return nil
 	}
-	r.size = size
+	r.size = plainSize(len(payload))
 	l.batches[seq] = r
 	return r
 }
@@ -112,7 +169,7 @@ func (l *roomLog) inspect(seq uint64, payload []byte, f *faults) (*batchRecord, 
 		if c.Kind != "" && c.Kind != "chat" {
 			continue // the server speaking, not a sender of ours
 		}
-		s, ok := readStamp([]byte(c.Text), l.salt)
+		s, ok := l.recognize(c)
 		if !ok {
 			l.blame(c, seq, f)
 			continue
@@ -125,6 +182,18 @@ func (l *roomLog) inspect(seq uint64, payload []byte, f *faults) (*batchRecord, 
 	}
 	r.comments = len(r.keys)
 	return r, nil
+}
+
+// recognize tells who said a comment, and when it was meant to be said.
+func (l *roomLog) recognize(c *commentMessage) (stamp, bool) {
+	if l.voices != nil {
+		v := l.voices[c.UID]
+		if v == nil {
+			return stamp{}, false
+		}
+		return v.recognize(c.Text)
+	}
+	return readStamp([]byte(c.Text), l.salt)
 }
 
 // blame finds out whether an unverifiable text is damaged or from another room.

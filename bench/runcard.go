@@ -90,10 +90,20 @@ type Phase struct {
 
 // Counts is what came, or should have come, over all viewers of a phase.
 type Counts struct {
-	Frames     int64 `json:"frames"`     // WebSocket frames at viewers
-	Deliveries int64 `json:"deliveries"` // comments at viewers: one comment to 5,000 viewers counts 5,000
-	Comments   int64 `json:"comments"`   // comments sent (expected) and seen by anybody (received)
-	Bytes      int64 `json:"bytes"`      // of frames, headers included
+	Frames     int64 `json:"frames"`                // WebSocket frames at viewers
+	Deliveries int64 `json:"deliveries"`            // comments at viewers: one comment to 5,000 viewers counts 5,000
+	Comments   int64 `json:"comments"`              // comments sent (expected) and seen by anybody (received)
+	Bytes      int64 `json:"bytes"`                 // of frames as they came, headers included
+	PlainBytes int64 `json:"plain_bytes,omitempty"` // what the same frames are uncompressed
+}
+
+// Compression is how many times fewer bytes came than there were to say; 1
+// without compression, 0 if nothing came.
+func (c Counts) Compression() float64 {
+	if c.Bytes == 0 {
+		return 0
+	}
+	return float64(c.PlainBytes) / float64(c.Bytes)
 }
 
 // Latency is a distribution of delays in microseconds.
@@ -168,6 +178,9 @@ type Cost struct {
 	WriteCallsPerFrame    float64 `json:"write_calls_per_frame"`
 	BytesPerDelivery      float64 `json:"per_delivery_bytes"`
 	DeliveriesPerFrame    float64 `json:"deliveries_per_frame"`
+	BytesPerFrame         float64 `json:"per_frame_bytes,omitempty"`
+	PlainBytesPerFrame    float64 `json:"per_frame_plain_bytes,omitempty"` // what they are uncompressed
+	Compression           float64 `json:"compression_ratio,omitempty"`     // plain over wire
 }
 
 // Comparison sets the server beside something else measured in the same

@@ -53,6 +53,7 @@ func (s *session) fillParameters() {
 		"message-bytes": o.messageBytes, "duration": o.duration.String(), "warmup": o.warmup.String(),
 		"history": o.history, "seed": o.seed, "sample": o.sample, "drain": o.drain, "nap": o.nap.String(),
 		"in-flight": o.inFlight, "connect-rate": o.connectRate,
+		"compress": o.compress,
 	} {
 		s.card.Parameters[name] = v
 	}

@@ -112,6 +112,14 @@ func appendComment(dst []byte, s stamp, rest string, salt uint64) []byte {
 	return append(dst, commentTail...)
 }
 
+// appendBareComment appends the whole JSON of a comment without a stamp.
+func appendBareComment(dst []byte, text string) []byte {
+	dst = append(dst, commentHead...)
+	at := len(dst)
+	dst = escapeFrom(append(dst, text...), at)
+	return append(dst, commentTail...)
+}
+
 // escapeFrom puts a backslash before the quotes and backslashes of dst[at:].
 // The corpus has no control characters, and the stamp needs no escape.
 func escapeFrom(dst []byte, at int) []byte {

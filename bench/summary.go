@@ -74,6 +74,10 @@ func summarizePhase(w io.Writer, p *Phase) {
 	if k := p.Cost; k != nil {
 		fmt.Fprintf(w, "  cost        %s CPU a frame, %.1f ns a delivery, %.3f write calls a frame, %.1f deliveries a frame, %.1f B a delivery\n",
 			duration(k.CPUNSPerFrame), k.CPUNSPerDelivery, k.WriteCallsPerFrame, k.DeliveriesPerFrame, k.BytesPerDelivery)
+		if k.Compression > 1.001 {
+			fmt.Fprintf(w, "  compressed  %s a frame of %s plain: %.2f times fewer bytes\n",
+				byteSize(k.BytesPerFrame), byteSize(k.PlainBytesPerFrame), k.Compression)
+		}
 	}
 	printCounts(w, "skips", p.Skips)
 	printCounts(w, "drops", p.Drops)

@@ -29,6 +29,7 @@ type viewer struct {
 	slot       int32
 	generation int32
 	level      level
+	deflate    bool // offers permessage-deflate
 	mute       bool // its latencies are its own fault
 
 	// The stream.
@@ -45,6 +46,7 @@ type viewer struct {
 	// What came.
 	early    bool // joined before anything was sent
 	welcome  uint64
+	uid      string
 	seq      sequence
 	bytes    int64
 	batches  int64
@@ -66,7 +68,7 @@ func (v *viewer) connected(err error, now int64) {
 	f := v.fleet
 	if err == nil {
 		record(f.connectDelays, now-v.began)
-		head := f.handshake.request(v.room.name)
+		head := f.handshake.request(v.room.name, v.deflate)
 		var n int
 		if n, err = send(v.fd, head); err == nil && n < len(head) {
 			err = io.ErrShortWrite // 300 bytes into an empty socket
@@ -176,7 +178,7 @@ func (v *viewer) count() {
 func (v *viewer) consume(p []byte, now int64) []byte {
 	for len(p) > 0 && v.state != over {
 		if v.state == upgrading {
-			n, err := v.fleet.handshake.response(p)
+			n, err := v.fleet.handshake.response(p, v.deflate)
 			if err != nil {
 				v.end(err)
 				return nil
@@ -195,7 +197,7 @@ func (v *viewer) consume(p []byte, now int64) []byte {
 			v.fleet.status.FrameBytes += int64(len(p))
 			return nil
 		}
-		h, ok, err := readHeader(p)
+		h, ok, err := readHeader(p, v.deflate)
 		if err != nil {
 			v.fleet.faults.add(faultFraming, 1, "viewer %d after %d batches: %v: % x", v.number, v.batches, err, p[:min(len(p), 16)])
 			v.end(nil)
@@ -225,7 +227,14 @@ func (v *viewer) skim(h frameHeader, p []byte, size int) bool {
 		return false
 	}
 	seq, err := seqOf(p[h.size:])
-	if err != nil {
+	if h.deflated {
+		// The sequence is inside. The head of the batch that is next will do.
+		if r := v.room.batches[v.seq.next]; r == nil || !r.beginsLike(p, size) {
+			return false
+		}
+		seq, err = v.seq.next, nil
+	}
+	if err != nil || v.deflate && v.room.batches[seq] == nil {
 		return false
 	}
 	v.arrive(seq, size)
@@ -242,23 +251,52 @@ func (v *viewer) frame(h frameHeader, whole []byte, now int64) {
 	case opClose:
 		v.closed(payload)
 	case opText:
-		if v.state == joining {
-			v.join(payload, now)
+		if h.deflated {
+			v.inflate(payload, whole, now)
 			return
 		}
-		if v.fleet.plan.Speaks == speaksRelay {
-			v.echo(payload, len(whole), now)
-			return
+		v.text(payload, whole, false, now)
+	}
+}
+
+// inflate takes a compressed frame: by comparison if its bytes are known.
+func (v *viewer) inflate(payload, whole []byte, now int64) {
+	f := v.fleet
+	if r := v.room.knownPacked(v.seq.next, whole); r != nil && v.state == joined {
+		if v.arrive(r.seq, len(whole)) && v.level == verified {
+			v.credit(r, len(whole), now)
 		}
-		seq, err := seqOf(payload)
-		if err != nil {
-			v.notice(payload)
-			return
-		}
-		fresh := v.arrive(seq, len(whole))
-		if v.level == verified && fresh {
-			v.verify(seq, payload, len(whole), now)
-		}
+		return
+	}
+	f.status.Inflated++
+	plain, err := f.loop.inflate.plain(payload)
+	if err != nil {
+		f.faults.add(faultCorrupt, 1, "viewer %d room %s: a compressed frame of %d bytes, batch %d was next: %v",
+			v.number, v.room.name, len(whole), v.seq.next, err)
+		return
+	}
+	v.text(plain, whole, true, now)
+}
+
+// text takes one message; whole is the frame it came in.
+func (v *viewer) text(payload, whole []byte, deflated bool, now int64) {
+	if v.state == joining {
+		v.join(payload, now)
+		return
+	}
+	if v.fleet.plan.Speaks == speaksRelay {
+		v.echo(payload, len(whole), now)
+		return
+	}
+	seq, err := seqOf(payload)
+	if err != nil {
+		v.notice(payload)
+		return
+	}
+	// With compression whoever is first looks at a batch, a plain one too: batches
+	// are looked at in their order, which voices rely on.
+	if v.arrive(seq, len(whole)) && (v.level == verified || v.deflate && v.room.batches[seq] == nil || deflated) {
+		v.verify(seq, payload, whole, deflated, now)
 	}
 }
 
@@ -284,22 +322,45 @@ func (v *viewer) arrive(seq uint64, size int) bool {
 
 // verify looks at every byte of a batch: in full if nobody has seen it yet,
 // else by comparison with the copy that was.
-func (v *viewer) verify(seq uint64, payload []byte, size int, now int64) {
+func (v *viewer) verify(seq uint64, payload, whole []byte, deflated bool, now int64) {
 	f := v.fleet
 	r := v.room.batches[seq]
-	if r == nil {
-		if r = v.room.first(seq, payload, size, &f.faults); r == nil {
+	fresh := r == nil
+	if fresh {
+		if r = v.room.first(seq, payload, &f.faults); r == nil {
 			return
 		}
-		f.loop.records.keep(r)
 		f.status.Distinct += int64(r.comments)
-	} else if !r.same(payload, size) {
+	} else if !r.same(payload) {
 		v.room.differ(v.number, r, payload, &f.faults)
 		return
 	}
+	before := len(r.packed)
+	if v.deflate && !r.took(whole, deflated) {
+		f.faults.add(faultCorrupt, 1, "viewer %d room %s batch %d: says the same in other bytes (%d, compressed %t) than others got (%d)",
+			v.number, v.room.name, seq, len(whole), deflated, r.wire)
+		return
+	}
+	if fresh {
+		f.loop.records.keep(r)
+	} else {
+		f.loop.records.grown(r, len(r.packed)-before)
+	}
+	if deflated {
+		v.room.packed[r.packedSum] = r
+	}
+	if v.level == verified {
+		v.credit(r, len(whole), now)
+	}
+}
+
+// credit counts a batch that is right.
+func (v *viewer) credit(r *batchRecord, size int, now int64) {
+	f := v.fleet
 	v.comments += int64(r.comments)
 	f.status.VerifiedFrames++
 	f.status.VerifiedBytes += int64(size)
+	f.status.VerifiedPlain += int64(r.size)
 	f.status.VerifiedComments += int64(r.comments)
 	if !v.mute {
 		for _, intended := range r.intended {
@@ -344,6 +405,7 @@ func (v *viewer) echo(payload []byte, size int, now int64) {
 	f.status.VerifiedFrames++
 	f.status.VerifiedComments++
 	f.status.VerifiedBytes += int64(size)
+	f.status.VerifiedPlain += int64(size)
 	f.latency(s.intended, now)
 }
 
