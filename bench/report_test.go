@@ -56,6 +56,9 @@ func sampleCard(pass bool) *RunCard {
 		}
 		p.Series = append(p.Series, s)
 	}
+	c.Tables = []Table{{Title: "Hostile connections", Columns: []string{"Kind", "Closed"}, Rows: [][]string{{"half-frame", "1 000"}}}}
+	p.Received.PlainBytes, p.Expected.PlainBytes = 99_000_000_000, 99_000_000_000
+	p.Cost.BytesPerFrame, p.Cost.PlainBytesPerFrame, p.Cost.Compression = 11_000, 33_000, 3
 	limit := 1.10
 	c.Comparisons = []Comparison{
 		{Name: "Push", FrameBytes: 256, Viewers: 5000, Unit: "ns/frame", Label: "danmakud", BaseLabel: "C send loop", Value: 7300, Base: 7050, Ratio: 1.03, RatioMin: 0.97, RatioMax: 1.09, Rounds: 10, Limit: &limit},
@@ -140,6 +143,7 @@ func TestReportSaysWhatTheCardSays(t *testing.T) {
 		"bench fanout --viewers 5000 --note &#39;it&#39;\\&#39;&#39;s a run&#39;",
 		"1.14 ×", "0.97 to 1.09 in 10 rounds", "7.3 µs / frame", "Set-up, 2.4 s", "Latency by percentile",
 		"300\u202f000\u202f000", "Two CPUs were shared with the load tool.", "threads 7 → 7",
+		"Hostile connections", "half-frame", "10.7 KiB a frame of 32.2 KiB plain: 3 times fewer bytes", "Bytes before compression",
 	} {
 		if !strings.Contains(html, want) {
 			t.Errorf("the page does not say %q", want)

@@ -35,6 +35,7 @@ type RunCard struct {
 	Phases     []Phase        `json:"phases"`
 
 	Comparisons []Comparison `json:"comparisons,omitempty"`
+	Tables      []Table      `json:"tables,omitempty"`
 	Bars        []Bar        `json:"bars,omitempty"`
 	Notes       []string     `json:"notes,omitempty"` // what a reader must know to trust the numbers
 	Pass        bool         `json:"pass"`            // set by Judge
@@ -201,6 +202,14 @@ type Comparison struct {
 	Rounds     int      `json:"rounds,omitempty"`
 	Discarded  int      `json:"rounds_discarded,omitempty"`
 	Limit      *float64 `json:"ratio_limit,omitempty"`
+}
+
+// Table is findings that fit no other part of the card, as they are shown. What
+// a program may want to read stands in counters and bars too.
+type Table struct {
+	Title   string     `json:"title"`
+	Columns []string   `json:"columns"`
+	Rows    [][]string `json:"rows"`
 }
 
 // Bar is one demand and whether it was met.

@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // orNaN makes "not measured" of a negative value.
@@ -21,6 +22,9 @@ func summarize(w io.Writer, c *RunCard) {
 	fmt.Fprintf(w, "%s on %s, %d CPUs, Linux %s\n", c.Subcommand, c.Machine.CPUModel, c.Machine.CPUs, c.Machine.Kernel)
 	for i := range c.Phases {
 		summarizePhase(w, &c.Phases[i])
+	}
+	for i := range c.Tables {
+		printTable(w, &c.Tables[i])
 	}
 	for _, k := range c.Comparisons {
 		fmt.Fprintf(w, "\n%s: %s %s, %s %s, ratio %.3f (%.3f to %.3f over %d rounds)\n", k.Name,
@@ -84,6 +88,28 @@ func summarizePhase(w io.Writer, p *Phase) {
 	printCounts(w, "FAULTS", p.Faults)
 	for _, e := range p.Examples {
 		fmt.Fprintln(w, "   ", e)
+	}
+}
+
+// printTable sets columns with two spaces between.
+func printTable(w io.Writer, t *Table) {
+	lines := append([][]string{t.Columns}, t.Rows...)
+	var widths []int
+	for _, line := range lines {
+		for i, cell := range line {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	fmt.Fprintf(w, "\n%s\n", t.Title)
+	for _, line := range lines {
+		text := ""
+		for i, cell := range line {
+			text += fmt.Sprintf("%-*s  ", widths[i], cell)
+		}
+		fmt.Fprintln(w, "  "+strings.TrimRight(text, " "))
 	}
 }
 
