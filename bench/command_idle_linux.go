@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,17 +20,25 @@ type idleOptions struct {
 	settle     time.Duration
 	maxBytes   float64
 	maxThreads int
+	quiet      time.Duration
+	loops      int
+	maxWakeups float64
+	maxCPU     float64
 }
 
 func idleCommand() *cobra.Command {
 	o := idleOptions{options: defaultOptions()}
 	o.drain, o.rate = "framed", 0
 	c := loadCommand("idle", "What an idle, joined connection costs: memory, goroutines, threads",
-		"bench idle --server bin/danmakud --steps 4000,19000 --max-bytes 256", &o.options, nil)
+		"bench idle --server bin/danmakud --steps 4000,19000 --max-bytes 256 --max-wakeups 1 --max-cpu 1", &o.options, nil)
 	c.Flags().StringVar(&o.steps, "steps", "4000,19000", "numbers of connections; the slope is taken from the first to the last")
 	c.Flags().DurationVar(&o.settle, "settle", 3*time.Second, "rest before each look")
 	c.Flags().Float64Var(&o.maxBytes, "max-bytes", 0, "fail if the server's RSS grows by more bytes a connection")
 	c.Flags().IntVar(&o.maxThreads, "max-threads", 2, "fail if this many more threads than at 0 connections (the Go runtime starts one now and then); -1 = no bar")
+	c.Flags().DurationVar(&o.quiet, "quiet", 10*time.Second, "span over which wake-ups and CPU are counted, at the last step; 0 = not at all")
+	c.Flags().IntVar(&o.loops, "loops", 0, "event loops of the server; 0 = as its --loops says, else one for each CPU")
+	c.Flags().Float64Var(&o.maxWakeups, "max-wakeups", -1, "fail if each loop wakes up more often a second; -1 = no bar")
+	c.Flags().Float64Var(&o.maxCPU, "max-cpu", -1, "fail if the server uses more percent of a core meanwhile; -1 = no bar")
 	c.RunE = func(*cobra.Command, []string) error { return runIdle(o) }
 	return c
 }
@@ -90,6 +100,9 @@ func (s *session) idle(o *idleOptions, steps []int) error {
 			},
 		})
 	}
+	if err := s.countWakeups(o, party); err != nil {
+		return err
+	}
 	v, delays, err := party.close()
 	if err != nil {
 		return err
@@ -97,6 +110,92 @@ func (s *session) idle(o *idleOptions, steps []int) error {
 	s.addAccount("whole account", &party.plan, v, delays)
 	s.judgeIdle(o, looks)
 	return nil
+}
+
+// askedSpan is a short span between two scrapes, and the rest after a scrape
+// until the server sleeps again.
+const askedSpan = time.Second
+
+// countWakeups leaves the server alone for a while and counts what it does all
+// the same. A scrape wakes every loop to ask it, and a loop that was woken
+// naps for a while before it sleeps; so a short span between two scrapes is
+// taken off the long one, and the rate is that of the difference.
+func (s *session) countWakeups(o *idleOptions, party *party) error {
+	if o.quiet <= 0 || s.target.info.Control == "" {
+		s.note("wake-ups are not known: they need --quiet and --control")
+		return nil
+	}
+	var counts [3]float64
+	var times [3]time.Time
+	m, err := party.measure("quiet")
+	if err != nil {
+		return err
+	}
+	_, counted := m.began.metrics["danmakud_wakeups_total"]
+	var cpu [2]*ProcSample
+	for i, rest := range []time.Duration{askedSpan, o.quiet, 0} {
+		if i == 2 {
+			cpu[1] = s.target.proc() // before the scrape, which costs some too
+		}
+		scraped, err := scrape(s.target.info.Control)
+		if err != nil {
+			return err
+		}
+		counts[i], times[i] = scraped.sum("danmakud_wakeups_total"), time.Now()
+		time.Sleep(min(rest, askedSpan))
+		if i == 1 {
+			cpu[0] = s.target.proc()
+		}
+		time.Sleep(rest - min(rest, askedSpan))
+	}
+	loops := o.loopCount()
+	span := times[2].Sub(times[1]) - times[1].Sub(times[0])
+	wakeups := (counts[2] - 2*counts[1] + counts[0]) / float64(loops) / span.Seconds()
+	ph := &m.phase
+	ph.DurationS = times[2].Sub(times[1]).Seconds()
+	ph.Counters = map[string]int64{"wakeups": int64(counts[2] - counts[1]), "wakeups_of_a_scrape": int64(counts[1] - counts[0]), "loops": int64(loops)}
+	s.note("%d idle connections for %.1f s: %.2f wake-ups a loop and second over %d loops (%.0f in all, %.0f of them in the second after a scrape)",
+		party.plan.Viewers, ph.DurationS, wakeups, loops, counts[2]-counts[1], counts[1]-counts[0])
+	if !counted || span <= 0 {
+		wakeups = math.NaN()
+	}
+	if o.maxWakeups >= 0 {
+		s.card.Bar("wake-ups a loop and second, idle", wakeups, "<=", o.maxWakeups, "")
+	}
+	if cpu[0] != nil && cpu[1] != nil {
+		s.idleCPU(o, ph, cpu)
+	}
+	s.card.Phases = append(s.card.Phases, *ph)
+	return nil
+}
+
+// idleCPU is the server's CPU between two moments of rest.
+func (s *session) idleCPU(o *idleOptions, ph *Phase, cpu [2]*ProcSample) {
+	used := cpu[1].Since(*cpu[0])
+	ph.Server = &ProcUse{
+		CPUNS: int64(used.CPU), CPUPercent: used.CPUPercent, CPUSource: cpu[1].CPUSource, RSSStart: cpu[0].RSS, RSSEnd: cpu[1].RSS, RSSPeak: cpu[1].RSSPeak,
+		ThreadsStart: cpu[0].Threads, ThreadsEnd: cpu[1].Threads, FDsStart: cpu[0].FDs, FDsEnd: cpu[1].FDs,
+		Voluntary: used.Voluntary, Involuntary: used.Involuntary,
+	}
+	s.note("%d idle connections: the server used %.3f %% of a core over %.1f s", ph.Viewers, used.CPUPercent, used.Elapsed.Seconds())
+	if o.maxCPU >= 0 {
+		s.card.Bar("server CPU, idle", used.CPUPercent, "<=", o.maxCPU, "%")
+	}
+}
+
+// loopCount is how many loops the server has.
+func (o *idleOptions) loopCount() int {
+	if o.loops > 0 {
+		return o.loops
+	}
+	for _, f := range o.serverFlags {
+		if value, ok := strings.CutPrefix(f, "--loops="); ok {
+			if n, err := strconv.Atoi(value); err == nil && n > 0 {
+				return n
+			}
+		}
+	}
+	return runtime.NumCPU()
 }
 
 // look takes the middle of several samples after a garbage collection.
