@@ -47,6 +47,25 @@ func (l *Loop) Write(s Slot, p []byte) (n int, err error) {
 	for errno == unix.EINTR {
 		n, errno = l.kernel.write(int(c.fd), p)
 	}
+	return l.wrote(c, n, len(p), errno)
+}
+
+// WriteSpooled is Write for n bytes of a spool from off on.
+func (l *Loop) WriteSpooled(s Slot, from *Spool, off int64, n int) (int, error) {
+	l.verify.owner()
+	c := l.columns.at(s)
+	if c.state != open {
+		return 0, errClosed
+	}
+	sent, errno := l.kernel.sendFile(int(c.fd), from.fd, off, n)
+	for errno == unix.EINTR {
+		sent, errno = l.kernel.sendFile(int(c.fd), from.fd, off, n)
+	}
+	return l.wrote(c, sent, n, errno)
+}
+
+// wrote counts a write call that took n of all bytes.
+func (l *Loop) wrote(c *column, n, all int, errno unix.Errno) (int, error) {
 	l.counters.writeCalls.Add(1)
 	if errno != 0 && errno != unix.EAGAIN {
 		return 0, errno
@@ -55,7 +74,7 @@ func (l *Loop) Write(s Slot, p []byte) (n int, err error) {
 		l.counters.bytesWritten.Add(uint64(n))
 		c.lastWrite = l.Seconds()
 	}
-	if n < len(p) {
+	if n < all {
 		l.counters.shortWrites.Add(1)
 	}
 	return n, nil

@@ -169,6 +169,14 @@ func (k *fakeKernel) write(fd int, p []byte) (int, unix.Errno) {
 	return n, 0
 }
 
+func (k *fakeKernel) sendFile(fd, file int, off int64, n int) (int, unix.Errno) {
+	p := make([]byte, n)
+	if got, err := unix.Pread(file, p, off); err != nil || got < n {
+		k.t.Errorf("sendFile: %d of %d bytes in the file: %v", got, n, err)
+	}
+	return k.write(fd, p)
+}
+
 func (k *fakeKernel) accept(int) (int, unix.Errno) {
 	if len(k.accepts) == 0 {
 		return -1, unix.EAGAIN

@@ -62,6 +62,9 @@ type kernel interface {
 	read(fd int, p []byte) (int, unix.Errno)
 	// write sends what fits and never raises SIGPIPE.
 	write(fd int, p []byte) (int, unix.Errno)
+	// sendFile is write of n bytes of file from off on, by reference: the bytes
+	// are not copied. Linux only, where there are spools.
+	sendFile(fd, file int, off int64, n int) (int, unix.Errno)
 	// accept returns a non-blocking, close-on-exec socket.
 	accept(fd int) (int, unix.Errno)
 	shutdownWrite(fd int) unix.Errno

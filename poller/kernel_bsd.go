@@ -165,6 +165,9 @@ func (k *kqueue) write(fd int, p []byte) (int, unix.Errno) {
 	return max(n, 0), errnoOf(err)
 }
 
+// sendFile is never called: there is no Spool here.
+func (k *kqueue) sendFile(int, int, int64, int) (int, unix.Errno) { return 0, unix.ENOTSUP }
+
 func (k *kqueue) accept(fd int) (int, unix.Errno) {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()

@@ -140,6 +140,16 @@ func (k *epoll) write(fd int, p []byte) (int, unix.Errno) {
 	return int(n), 0
 }
 
+// sendFile needs no MSG_DONTWAIT, since sockets are non-blocking and the file is
+// in memory, and no MSG_NOSIGNAL, since the Go runtime ignores SIGPIPE of sockets.
+func (k *epoll) sendFile(fd, file int, off int64, n int) (int, unix.Errno) {
+	sent, _, errno := unix.RawSyscall6(unix.SYS_SENDFILE, uintptr(fd), uintptr(file), uintptr(unsafe.Pointer(&off)), uintptr(n), 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(sent), 0
+}
+
 func rawWrite(fd int, p []byte) (int, unix.Errno) {
 	n, _, errno := unix.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
 	if errno != 0 {
