@@ -48,7 +48,7 @@ func TestEcho(t *testing.T) {
 				}
 			}
 			var s Stats
-			eventually(t, "all counted", func() bool { s = r.Stats(); return s.WriteCalls == s.Reads })
+			eventually(t, "all counted", func() bool { s = r.Stats(); return s.WriteCalls == s.Reads && s.Accepted == 20 })
 			if s.Connections != 20 || r.Connections() != 20 || s.Accepted != 20 || s.Adopted != 20 || s.BytesRead != s.BytesWritten || s.Reads == 0 {
 				t.Errorf("%+v", s)
 			}

@@ -2,6 +2,7 @@ package poller
 
 import (
 	"os"
+	"sync"
 	"sync/atomic"
 )
 
@@ -17,6 +18,10 @@ type Spool struct {
 	// Fixed after construction.
 	fd    int
 	limit int64
+
+	mu sync.RWMutex
+	// Guarded by mu.
+	closed bool // the number fd may be somebody else's
 
 	// Atomic; any goroutine.
 	end  atomic.Int64 // where the next Add begins
@@ -56,15 +61,26 @@ func (s *Spool) Add(p []byte) (off int64, ok bool) {
 // affected.
 func (s *Spool) Free(off int64, n int) {
 	size := spoolSize(n)
-	punchSpool(s.fd, off, size)
 	s.held.Add(-size)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if !s.closed {
+		punchSpool(s.fd, off, size)
+	}
 }
 
 // Held returns how many bytes the spool holds, in whole pages.
 func (s *Spool) Held() int64 { return s.held.Load() }
 
-// Close frees everything. Nothing may use the spool any more.
-func (s *Spool) Close() { closeSpool(s.fd) }
+// Close frees everything. Only Free may be called after it.
+func (s *Spool) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.closed = true
+		closeSpool(s.fd)
+	}
+}
 
 // spoolSize is n in whole pages.
 func spoolSize(n int) int64 { return (int64(n) + spoolPage - 1) &^ (spoolPage - 1) }

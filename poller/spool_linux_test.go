@@ -148,6 +148,27 @@ func TestSpoolPeerGone(t *testing.T) {
 	}
 }
 
+// A region may outlive the spool: freeing it then touches nobody's file.
+func TestSpoolFreeAfterClose(t *testing.T) {
+	spool := mustSpool(t, 1<<20)
+	off := mustAdd(t, spool, pattern(10_000))
+	number := spool.fd
+	spool.Close()
+	other, err := unix.MemfdCreate("other", 0)
+	if err != nil || other != number {
+		t.Fatalf("fd %d, %v, want the number %d again", other, err, number)
+	}
+	defer unix.Close(other)
+	if _, err := unix.Write(other, pattern(10_000)); err != nil {
+		t.Fatal(err)
+	}
+	spool.Free(off, 10_000)
+	got := make([]byte, 10_000)
+	if _, err := unix.Pread(other, got, 0); err != nil || !bytes.Equal(got, pattern(10_000)) {
+		t.Errorf("another file lost its bytes: %v", err)
+	}
+}
+
 func TestSpoolInterrupted(t *testing.T) {
 	k := newFake(t)
 	l := newTestLoop(t, k, nil)

@@ -31,11 +31,12 @@ type Batch struct {
 	Total    uint64 // comments of the room up to and including this batch
 	Lag      int64  // nanoseconds between due and sealed
 
-	frames [Encodings][]byte // nil: not made, the plain one serves
-	header int               // bytes of the plain frame's header
-	wanted [Encodings]bool   // encodings that members had when it was sealed
-	bytes  int               // memory it holds
-	shards shardSet          // loops that had members when it was sealed
+	frames  [Encodings][]byte // nil: not made, the plain one serves
+	spooled [Encodings]int64  // where the frame is in the hub's spool, plus one; 0 = nowhere
+	header  int               // bytes of the plain frame's header
+	wanted  [Encodings]uint32 // members by encoding when it was sealed
+	bytes   int               // memory it holds
+	shards  shardSet          // loops that had members when it was sealed
 }
 
 // Frame returns the whole WebSocket frame in encoding e, or the plain one where
@@ -48,13 +49,15 @@ func (b *Batch) Frame(e Encoding) []byte {
 	return b.frames[EncodingJSON]
 }
 
-// Encode makes the encodings besides the plain one that members want, each once.
-// Whoever sealed the batch calls it, with no lock held and before anybody else
-// has the batch: compressing takes longer than all the rest.
+// Encode makes the encodings besides the plain one that members want, each once,
+// and puts large frames where they are sent from. Whoever sealed the batch calls
+// it, with no lock held and before anybody else has the batch: compressing takes
+// longer than all the rest.
 func (b *Batch) Encode() {
-	if b.wanted[EncodingJSONDeflate] {
+	if b.wanted[EncodingJSONDeflate] > 0 {
 		b.Room.hub.deflate(b)
 	}
+	b.spool()
 }
 
 // Wanted reports whether loop shard had members of the room at the seal.
@@ -64,7 +67,15 @@ func (b *Batch) Wanted(shard int) bool { return b.shards.has(shard) }
 // returns how many bytes of it are then sent. It is the only place that knows
 // how a batch's bytes reach a socket.
 func (b *Batch) write(w Writer, slot uint32, e Encoding, off int) (int, error) {
-	n, err := w.Write(slot, b.Frame(e)[off:])
+	if b.frames[e] == nil {
+		e = EncodingJSON
+	}
+	rest := b.frames[e][off:]
+	if at := b.spooled[e]; at > 0 {
+		n, err := w.WriteSpooled(slot, at-1+int64(off), len(rest))
+		return off + n, err
+	}
+	n, err := w.Write(slot, rest)
 	return off + n, err
 }
 

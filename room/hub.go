@@ -23,11 +23,13 @@ type Hub struct {
 	seed maphash.Seed
 
 	// Atomic; any goroutine.
-	settings atomic.Pointer[Config] // replaced by Configure, never changed
-	nextID   atomic.Uint64
-	sealed   atomic.Uint64
-	refused  atomic.Uint64
-	count    atomic.Int64
+	settings  atomic.Pointer[Config] // replaced by Configure, never changed
+	nextID    atomic.Uint64
+	sealed    atomic.Uint64
+	refused   atomic.Uint64
+	spooled   atomic.Uint64
+	unspooled atomic.Uint64
+	count     atomic.Int64
 
 	deflating deflating
 	due       dueList

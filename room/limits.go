@@ -51,6 +51,9 @@ type Config struct {
 	DeflateMin      int           // bytes of a plain frame below which it is not compressed [1024]
 	Epoch           string        // names this run of the node; rooms add to it
 	FirstID         uint64        // comment ids count up from here
+	Spool           Spool         // where large frames are sent from; nil = from memory, by copying
+	SpoolMin        int           // frames of so many bytes go there [8 KiB]
+	SpoolMembers    int           // of rooms with so many members [64]
 
 	// Kick is called from any goroutine when a room becomes due earlier than all
 	// others: the sealer must look at NextDue again. It must not block.
@@ -84,6 +87,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.DeflateMin <= 0 {
 		c.DeflateMin = 1024
+	}
+	if c.SpoolMin <= 0 {
+		c.SpoolMin = 8 << 10
+	}
+	if c.SpoolMembers <= 0 {
+		c.SpoolMembers = 64
 	}
 	if c.Kick == nil {
 		c.Kick = func() {}

@@ -50,6 +50,7 @@ type span struct {
 type model struct {
 	t       testing.TB
 	hub     *Hub
+	spool   *memorySpool
 	shards  [modelShards]*Shard
 	viewers [modelShards][modelSlots]*viewer
 	past    []*viewer // connections that are gone
@@ -87,6 +88,10 @@ func (w modelWriter) Write(slot uint32, p []byte) (int, error) {
 	return n, nil
 }
 
+func (w modelWriter) WriteSpooled(slot uint32, off int64, n int) (int, error) {
+	return w.Write(slot, w.m.spool.read(off, n))
+}
+
 func (w modelWriter) WantWrite(slot uint32, on bool) { w.m.viewers[w.shard][slot].wants = on }
 
 func (w modelWriter) Failed(slot uint32, err error) {
@@ -97,9 +102,10 @@ func (w modelWriter) Failed(slot uint32, err error) {
 }
 
 func newModel(t testing.TB, ring int) *model {
-	m := &model{t: t, frames: make(map[string]*Batch), now: 1, inflater: wsproto.NewInflater()}
+	m := &model{t: t, frames: make(map[string]*Batch), now: 1, inflater: wsproto.NewInflater(), spool: &memorySpool{limit: 4 << 10}}
 	// Frames of one or two comments are below the least size, others above it.
-	m.hub = NewHub(Config{Shards: modelShards, Tick: time.Millisecond, Ring: ring, History: 3, Epoch: "e", DeflateMin: modelDeflateMin})
+	m.hub = NewHub(Config{Shards: modelShards, Tick: time.Millisecond, Ring: ring, History: 3, Epoch: "e", DeflateMin: modelDeflateMin,
+		Spool: m.spool, SpoolMin: 200, SpoolMembers: 2})
 	for i := range m.shards {
 		m.shards[i] = NewShard(m.hub, i, modelWriter{m, i})
 		for s := range m.viewers[i] {

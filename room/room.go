@@ -171,9 +171,7 @@ func (r *Room) Seal(now, wall int64) *Batch {
 	}
 	commentsEnd := len(r.pending)
 	b.frames[EncodingJSON], b.header = frameBatch(r.pending, &h)
-	for e, members := range r.encodings {
-		b.wanted[e] = members > 0
-	}
+	b.wanted = r.encodings
 	r.recent.add(r.pending[prefixRoom:commentsEnd], r.ends, r.hub.cfg().History)
 	b.bytes = cap(r.pending)
 	r.sizeHint = commentsEnd + commentsEnd/4 + suffixRoom

@@ -21,6 +21,11 @@ func (s *sink) Write(_ uint32, p []byte) (int, error) {
 	s.bytes += len(p)
 	return len(p), nil
 }
+func (s *sink) WriteSpooled(_ uint32, _ int64, n int) (int, error) {
+	s.writes++
+	s.bytes += n
+	return n, nil
+}
 func (s *sink) WantWrite(uint32, bool) {}
 func (s *sink) Failed(uint32, error)   {}
 

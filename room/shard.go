@@ -13,6 +13,8 @@ type Writer interface {
 	// Write sends what the socket takes of p now: fewer bytes, or none, when it
 	// is full. An error is final for the connection.
 	Write(slot uint32, p []byte) (int, error)
+	// WriteSpooled is Write for n bytes of the hub's spool from off on.
+	WriteSpooled(slot uint32, off int64, n int) (int, error)
 	// WantWrite asks for Shard.Writable once the socket takes bytes again.
 	WantWrite(slot uint32, on bool)
 	// Failed tells that a write failed for good; it closes the connection, which

@@ -76,6 +76,10 @@ func (w loopWriter) Write(slot uint32, p []byte) (int, error) {
 	return w.h.loop.Write(poller.Slot(slot), p)
 }
 
+func (w loopWriter) WriteSpooled(slot uint32, off int64, n int) (int, error) {
+	return w.h.loop.WriteSpooled(poller.Slot(slot), w.h.server.spool, off, n)
+}
+
 func (w loopWriter) WantWrite(slot uint32, on bool) { w.h.loop.WantWrite(poller.Slot(slot), on) }
 
 func (w loopWriter) Failed(slot uint32, err error) {

@@ -130,6 +130,10 @@ var (
 	descPartial     = desc("partial_bytes", "Memory held for unfinished request heads and messages.")
 	descHTTP        = desc("http_connections", "Plain HTTP connections on the public port.")
 
+	descSpoolBytes = desc("spool_bytes", "Memory of large frames that are sent by reference.")
+
+	descSpooled     = desc("spooled_frames_total", "Large frames put where they are sent from without copying.")
+	descSpoolFull   = desc("spool_full_total", "Large frames that found no place there and were copied for each viewer.")
 	descSealed      = desc("batches_sealed_total", "Batches sealed.")
 	descEncodings   = desc("encodings_total", "Times a batch was encoded and framed.", "encoding")
 	descDeflateIn   = desc("deflate_bytes_in_total", "Bytes of batch frames before they were compressed.")
@@ -201,6 +205,12 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	counter(descDeflateIn, deflateIn)
 	counter(descDeflateOut, deflateOut)
 	counter(descInflated, sum.inflated)
+	spooled, full := s.hub.Spooled()
+	counter(descSpooled, spooled)
+	counter(descSpoolFull, full)
+	if s.spool != nil {
+		gauge(descSpoolBytes, float64(s.spool.Held()))
+	}
 	counter(descFrames, sum.FramesWritten)
 	counter(descReceived, sum.comments)
 	counter(descDelivered, sum.CommentsDelivered)

@@ -47,6 +47,10 @@ const spareProcs = 2
 // connections and the log.
 const otherFiles = 128
 
+// spoolMax bounds the memory of large frames in bytes. What finds no place is sent
+// the other way.
+const spoolMax = 64 << 20
+
 // Server is a running danmakud.
 type Server struct {
 	// Fixed after construction.
@@ -55,7 +59,8 @@ type Server struct {
 	openFiles int // RLIMIT_NOFILE
 	hub       *room.Hub
 	reactor   *poller.Reactor
-	handlers  []*handler // by loop
+	spool     *poller.Spool // nil = the system has none
+	handlers  []*handler    // by loop
 	sealer    *sealer
 	public    *publicHTTP
 	metrics   *metrics
@@ -134,15 +139,22 @@ func New(c config.Config, log *slog.Logger) (*Server, error) {
 	rooms.Shards, rooms.Ring = loops, c.Ring
 	rooms.Epoch, rooms.FirstID = strconv.FormatInt(started.UnixMilli(), 36), firstID(started)
 	rooms.Kick = s.sealer.wake
+	if s.spool, err = poller.NewSpool(spoolMax); err == nil {
+		rooms.Spool = s.spool
+	} else {
+		log.Info("large frames are copied for each viewer", "error", err)
+	}
 	s.hub = room.NewHub(rooms)
 	s.metrics = newMetrics(s)
 	s.public = newPublicHTTP(s)
 	if s.reactor, err = poller.New(s.pollerConfig(loops)); err != nil {
+		s.closeSpool()
 		return nil, err
 	}
 	if c.Control != "" {
 		if s.controlListener, err = net.Listen("tcp", c.Control); err != nil {
 			s.reactor.Stop()
+			s.closeSpool()
 			return nil, fmt.Errorf("control listener: %w", err)
 		}
 		s.control = s.controlServer()
@@ -195,9 +207,16 @@ func (s *Server) Close() error {
 	err := s.drain()
 	s.sealer.close()
 	s.stopReactor()
+	s.closeSpool()
 	s.shutDownHTTP()
 	s.log.Info("stopped")
 	return err
+}
+
+func (s *Server) closeSpool() {
+	if s.spool != nil {
+		s.spool.Close()
+	}
 }
 
 // now is the loops' clock.
