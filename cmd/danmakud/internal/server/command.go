@@ -28,12 +28,12 @@ func (h *handler) command(s poller.Slot, msg []byte) {
 		return
 	}
 	f := fields{object: v}
-	kind, ref := f.text("type"), f.text("ref")
+	kind, ref := f.bytes("type"), f.text("ref")
 	if len(ref) > refBytesMax {
 		h.refuseCommand(s, "", refusedBadField, "ref has at most 64 bytes", 0)
 		return
 	}
-	switch kind {
+	switch string(kind) { // which copies nothing
 	case "comment":
 		h.comment(s, &f, ref)
 	case "like":
@@ -57,16 +57,19 @@ type fields struct {
 }
 
 // text returns a string member, "" if it is left out or null.
-func (f *fields) text(name string) string {
+func (f *fields) text(name string) string { return string(f.bytes(name)) }
+
+// bytes is text without a copy: valid until the next message is parsed.
+func (f *fields) bytes(name string) []byte {
 	v := f.object.Get(name)
 	if v == nil || v.Type() == fastjson.TypeNull {
-		return ""
+		return nil
 	}
 	p, err := v.StringBytes()
 	if err != nil {
 		f.fail(name)
 	}
-	return string(p)
+	return p
 }
 
 // integer returns a whole number, otherwise if it is left out or null.

@@ -41,6 +41,7 @@ type handler struct {
 	// Addresses of viewers, where they are not their sockets' or are counted; nil = none.
 	addresses []*[chunkSessions]addressKey
 
+	whole    wsproto.Assembler        // of messages in one frame, about which nothing is remembered
 	partials map[poller.Slot]*partial // what connections have begun and not finished
 	backlog  []poller.Handle          // connections with frames at hand, in rotation
 	out      []byte                   // replies to the connection at hand, written at the end of Data

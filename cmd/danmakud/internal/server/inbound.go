@@ -136,8 +136,8 @@ func (h *handler) frame(s poller.Slot, f wsproto.Frame) {
 
 // data handles a data frame, whole or a fragment.
 func (h *handler) data(s poller.Slot, f wsproto.Frame) {
-	var idle wsproto.Assembler // nothing to remember for a message in one frame
-	a := &idle
+	a := &h.whole
+	*a = wsproto.Assembler{}
 	k := h.partials[s]
 	if k == nil && !f.Fin {
 		k = h.partial(s)
@@ -157,7 +157,7 @@ func (h *handler) data(s poller.Slot, f wsproto.Frame) {
 	if !done {
 		return
 	}
-	if a != &idle {
+	if a != &h.whole {
 		k.message = nil
 		h.session(s).deadline = 0
 	}

@@ -1,0 +1,58 @@
+//go:build !verify
+
+package server
+
+import (
+	"testing"
+
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/config"
+	"github.com/danmakud/danmakud/poller"
+)
+
+// What a viewer sends in one frame is decoded, checked and counted without
+// allocating; a comment costs its text and its share of the pending bytes.
+func TestInboundAllocations(t *testing.T) {
+	s := start(t, func(c *config.Config) { c.Loops, c.CommentRate = 1, 0 })
+	v := join(t, s, "r")
+	go func() { // the answers must not fill the socket
+		for {
+			if _, _, err := v.ReadMessage(); err != nil {
+				return
+			}
+		}
+	}()
+	h := s.handlers[0]
+	for _, c := range []struct {
+		name  string
+		frame []byte
+		most  float64
+	}{
+		{"ping", clientFrame(0x89, "hi"), 0},
+		{"pong", clientFrame(0x8A, ""), 0},
+		{"like", clientFrame(0x81, `{"type":"like","count":3}`), 0},
+		{"JSON ping", clientFrame(0x81, `{"type":"ping"}`), 0},
+		{"comment", clientFrame(0x81, `{"type":"comment","text":"前方高能","color":255}`), 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := make(chan float64)
+			h.loop.Post(func() {
+				slot := poller.Slot(0)
+				for h.session(slot).state != stateOpen {
+					slot++
+				}
+				p := make([]byte, len(c.frame))
+				got <- testing.AllocsPerRun(200, func() {
+					h.Data(slot, p[:copy(p, c.frame)])
+				})
+			})
+			if n := <-got; n > c.most {
+				t.Errorf("%v allocations a frame, want at most %v", n, c.most)
+			}
+		})
+	}
+}
+
+// clientFrame is a masked frame whose mask is zero.
+func clientFrame(first byte, payload string) []byte {
+	return append([]byte{first, 0x80 | byte(len(payload)), 0, 0, 0, 0}, payload...)
+}
