@@ -432,7 +432,9 @@ func (m *model) check() {
 	m.t.Helper()
 	online := make(map[*Room]int)
 	for i, s := range m.shards {
-		s.Check()
+		if m.now%32 == 0 { // a look at every column takes its time
+			s.Check()
+		}
 		members, blocked := 0, 0
 		for room, rs := range s.rooms {
 			if s.table[rs.index] != rs || rs.room != room || len(rs.members) == 0 {
