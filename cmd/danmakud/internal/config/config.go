@@ -95,7 +95,9 @@ type Config struct {
 	IdleTimeout, PongTimeout time.Duration
 	// StallTimeout is how long a viewer may take for one frame.
 	StallTimeout time.Duration
-	// UserTimeout is TCP_USER_TIMEOUT; 0 leaves the system's own.
+	// UserTimeout is TCP_USER_TIMEOUT; 0 leaves the system's own. It also ends a
+	// peer that is alive but takes nothing, so it should be above StallTimeout,
+	// which tells the viewer why.
 	UserTimeout time.Duration
 
 	// NoDelay sets TCP_NODELAY; the three sizes are in bytes, 0 leaves the

@@ -53,8 +53,8 @@ func TestDefaults(t *testing.T) {
 		MessageTimeout:   30 * time.Second,
 		IdleTimeout:      30 * time.Second,
 		PongTimeout:      30 * time.Second,
-		StallTimeout:     60 * time.Second,
-		UserTimeout:      30 * time.Second,
+		StallTimeout:     35 * time.Second,
+		UserTimeout:      40 * time.Second,
 		NoDelay:          true,
 		NotSentLowat:     131072,
 		DrainTime:        10 * time.Second,
@@ -288,5 +288,20 @@ func TestTableIsWellFormed(t *testing.T) {
 		if d.help == "" || strings.HasSuffix(d.help, ".") || strings.ToLower(d.flag) != d.flag {
 			t.Errorf("--%s: help %q: want a phrase without a full stop", d.flag, d.help)
 		}
+	}
+}
+
+// TestStalledBeforeCutOff: the kernel counts a peer with a full receive buffer
+// against TCP_USER_TIMEOUT as it does one that is gone. By default the stall clock
+// comes first, and the longest silence and either clock together are over before
+// 75 seconds, when a vanished viewer must not be counted any more.
+func TestStalledBeforeCutOff(t *testing.T) {
+	c := Default()
+	const sweeps = 3 * time.Second // clocks are looked at once a second
+	if c.UserTimeout < c.StallTimeout+sweeps {
+		t.Errorf("user timeout %v ends a viewer before the stall timeout %v does", c.UserTimeout, c.StallTimeout)
+	}
+	if most := c.IdleTimeout + max(c.PongTimeout, c.UserTimeout) + sweeps; most > 75*time.Second {
+		t.Errorf("a vanished viewer may be counted for %v", most)
 	}
 }

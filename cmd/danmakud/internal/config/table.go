@@ -272,15 +272,15 @@ var table = []definition{
 		reload: true,
 	},
 	{
-		flag: "stall-timeout", def: "60s",
+		flag: "stall-timeout", def: "35s",
 		help:   "time a viewer may take for one frame before it is closed as too slow",
 		value:  func(c *Config) pflag.Value { return durationValue{&c.StallTimeout} },
 		check:  within("stall-timeout", func(c *Config) time.Duration { return c.StallTimeout }, clockMin, clockMax),
 		reload: true,
 	},
 	{
-		flag: "user-timeout", def: "30s",
-		help:  "TCP_USER_TIMEOUT, after which a vanished peer is given up; 0 = the system's own",
+		flag: "user-timeout", def: "40s",
+		help:  "TCP_USER_TIMEOUT, after which a peer that acknowledges or takes nothing is cut off; should be above --stall-timeout; 0 = the system's own",
 		value: func(c *Config) pflag.Value { return durationValue{&c.UserTimeout} },
 		check: withinOrZero("user-timeout", func(c *Config) time.Duration { return c.UserTimeout }, clockMin, clockMax),
 	},
