@@ -50,6 +50,8 @@ func TestReadOutcomes(t *testing.T) {
 		{"reset", []answer{{errno: unix.ECONNRESET}}, 2, "closed0:peer_reset"},
 		{"reset behind bytes", []answer{{text: "a"}, {errno: unix.ECONNRESET}}, 3, "data0:a closed0:peer_reset"},
 		{"timeout", []answer{{errno: unix.ETIMEDOUT}}, 1, "closed0:timeout"},
+		{"no memory", []answer{{errno: unix.ENOMEM}}, 1, "closed0:read_error"},
+		{"no buffers", []answer{{text: "a"}, {errno: unix.ENOBUFS}}, 2, "data0:a closed0:read_error"},
 		{"other error", []answer{{errno: unix.EIO}}, 1, "closed0:read_error"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -80,6 +82,8 @@ func TestWriteOutcomes(t *testing.T) {
 		{"reset", []answer{{errno: unix.ECONNRESET}}, 0, ReasonPeerReset, 0},
 		{"pipe", []answer{{errno: unix.EPIPE}}, 0, ReasonPeerReset, 0},
 		{"timeout", []answer{{errno: unix.ETIMEDOUT}}, 0, ReasonTimeout, 0},
+		{"no memory", []answer{{errno: unix.ENOMEM}}, 0, ReasonWriteError, 0},
+		{"no buffers", []answer{{errno: unix.EINTR}, {errno: unix.ENOBUFS}}, 0, ReasonWriteError, 0},
 		{"other", []answer{{errno: unix.EIO}}, 0, ReasonWriteError, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -316,6 +320,30 @@ func TestB10PollErrors(t *testing.T) {
 	j.expect(t, "")
 	if got := l.Stats(); got.PollErrors != 5 || got.Connections != 1 {
 		t.Errorf("%+v", got)
+	}
+}
+
+// The kernel has no memory to change an interest: that one connection ends, with
+// its own reason, and no other notices, whatever the memory lasts for.
+func TestB10NoMemoryForInterest(t *testing.T) {
+	for _, errno := range []unix.Errno{unix.ENOMEM, unix.ENOSPC, unix.ENOBUFS} {
+		t.Run(errno.Error(), func(t *testing.T) {
+			var j journal
+			k := newFake(t)
+			l := newTestLoop(t, k, j.hook)
+			slots := adopted(t, l, k.socket(), k.socket(answer{text: "b"}), k.socket())
+			for _, s := range []Slot{slots[0], slots[2]} {
+				k.modifyErrno = errno
+				l.WantWrite(s, true)
+				k.modifyErrno = 0
+				l.WantWrite(s, false) // too late: what the kernel has is not known
+			}
+			l.turn()
+			j.expect(t, "data1:b closed0:poll_error closed2:poll_error")
+			if got := l.Stats(); got.PollErrors != 2 || got.Connections != 1 {
+				t.Errorf("%+v", got)
+			}
+		})
 	}
 }
 

@@ -125,9 +125,7 @@ func TestCutLinkRestored(t *testing.T) {
 	sealed := near.talk(t, "back", 200, true)
 	for range viewers {
 		got := <-results
-		if got.err != nil || len(got.batches)+got.skipped != len(sealed) {
-			t.Errorf("%d batches and %d skipped of %d: %v", len(got.batches), got.skipped, len(sealed), got.err)
-		}
+		got.expect(t, sealed)
 	}
 	if n := total(near.metrics(), "danmakud_closes_total"); n != 0 {
 		t.Errorf("%v connections were closed", n)

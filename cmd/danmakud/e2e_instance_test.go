@@ -132,6 +132,12 @@ func launch(t *testing.T, environ []string, args ...string) *instance {
 
 func launchIn(t *testing.T, where place, environ []string, args ...string) *instance {
 	t.Helper()
+	return launchCommand(t, where, environ, exec.Command(underTest(t), args...))
+}
+
+// launchCommand runs a command that becomes danmakud.
+func launchCommand(t *testing.T, where place, environ []string, cmd *exec.Cmd) *instance {
+	t.Helper()
 	s := &instance{t: t, place: where, stderr: &lines{}, http: &http.Client{
 		Timeout: patience,
 		Transport: &http.Transport{
@@ -140,7 +146,7 @@ func launchIn(t *testing.T, where place, environ []string, args ...string) *inst
 		},
 	}}
 	s.stderr.changed = sync.NewCond(&s.stderr.mu)
-	s.cmd = exec.Command(underTest(t), args...)
+	s.cmd = cmd
 	s.cmd.Env = environ
 	pipe, err := s.cmd.StderrPipe()
 	if err != nil {

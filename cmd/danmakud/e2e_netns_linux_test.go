@@ -190,18 +190,8 @@ func TestFaultyLink(t *testing.T) {
 			skips := 0
 			for range viewers {
 				got := <-results
-				if got.err != nil {
-					t.Error(got.err)
-				}
+				got.expect(t, sealed)
 				skips += got.skipped
-				for seq, payload := range got.batches {
-					if sealed[seq] != payload {
-						t.Errorf("batch %d is not what was sealed: %.200q, want %.200q", seq, payload, sealed[seq])
-					}
-				}
-				if got.err == nil && len(got.batches)+got.skipped != len(sealed) {
-					t.Errorf("%d batches and %d skipped, %d were sealed", len(got.batches), got.skipped, len(sealed))
-				}
 			}
 			t.Logf("%d batches sealed, %d skipped by %d viewers", len(sealed), skips, viewers)
 			if tc.heavy && skips == 0 {
@@ -219,85 +209,4 @@ func TestFaultyLink(t *testing.T) {
 			}
 		})
 	}
-}
-
-// seen is what a viewer got of a room.
-type seen struct {
-	batches map[uint64]string // payload by sequence
-	skipped int
-	err     error
-}
-
-// watchToTheEnd reads up to the comment "end". Batches must come in order, each
-// gap told before.
-func (v *viewer) watchToTheEnd() (s seen) {
-	s.batches = make(map[uint64]string)
-	at := v.welcome.Seq
-	for {
-		v.conn.SetReadDeadline(time.Now().Add(patience))
-		op, payload, err := v.readFrame()
-		if err != nil {
-			s.err = fmt.Errorf("after batch %d: %w", at, err)
-			return s
-		}
-		if op == opPing {
-			v.writeAll(masked(opPong, string(payload)))
-			continue
-		}
-		m, err := parseMessage(payload)
-		switch {
-		case err != nil:
-		case m.Type == "batch" && m.Seq == at+1:
-			at = m.Seq
-			s.batches[at] = string(payload)
-			if m.comments[len(m.comments)-1].Text == "end" {
-				return s
-			}
-		case m.Type == "skipped" && m.From == at+1 && m.To >= m.From:
-			s.skipped += int(m.To - at)
-			at = m.To
-		default:
-			err = errors.New("unexpected")
-		}
-		if err != nil {
-			s.err = fmt.Errorf("after batch %d: %w: %.300q", at, err, payload)
-			return s
-		}
-	}
-}
-
-// talk says something in the room until so many batches are sealed, then "end",
-// and returns all batches.
-func (s *instance) talk(t *testing.T, room string, batches int, heavy bool) map[uint64]string {
-	t.Helper()
-	v := s.join(room)
-	sealed := make(map[uint64]string)
-	text, burst := "弹", 1
-	if heavy {
-		text, burst = strings.Repeat("弹", 200), 20
-	}
-	for len(sealed) < batches {
-		var said []string
-		for range burst {
-			said = append(said, say(text, ""))
-		}
-		if len(sealed) == batches-1 {
-			said = []string{say("end", "")}
-		}
-		v.send(said...)
-		for got := 0; got < len(said); {
-			v.conn.SetReadDeadline(time.Now().Add(patience))
-			_, payload, err := v.readFrame()
-			if err != nil {
-				t.Fatal(err)
-			}
-			m, err := parseMessage(payload)
-			if err != nil || m.Type != "batch" {
-				t.Fatalf("%v: %.300q", err, payload)
-			}
-			sealed[m.Seq] = string(payload)
-			got += len(m.comments)
-		}
-	}
-	return sealed
 }
