@@ -182,8 +182,8 @@ func TestFaultyLink(t *testing.T) {
 			c.set(tc.conditions)
 			const viewers, batches = 6, 100
 			results := make(chan seen, viewers)
-			for range viewers {
-				v := far.join("link")
+			for i := range viewers {
+				v := far.join("link", []string{"", deflateOffer}[i%2])
 				go func() { results <- v.watchToTheEnd() }()
 			}
 			sealed := near.talk(t, "link", batches, tc.heavy)

@@ -58,7 +58,7 @@ func TestSoak(t *testing.T) {
 		t.Skip("the short form runs in builds with the tag verify; SOAK=20m for the long one")
 	}
 	k := &soak{
-		s: startServer(t, "--loops=2", "--tick=20ms", "--comment-rate=0", "--ring=4", "--history=5", "--max-rooms=40",
+		s: startServer(t, "--loops=2", "--tick=20ms", "--comment-rate=0", "--ring=4", "--history=5", "--max-rooms=40", "--compression-min=300",
 			"--tcp-send-buffer=8KiB", "--tcp-notsent-lowat=4096", "--handshake-timeout=2s", "--idle-timeout=2s", "--pong-timeout=2s", "--stall-timeout=4s"),
 		bad:  make(chan struct{}),
 		acts: make(map[string]int),
@@ -70,7 +70,7 @@ func TestSoak(t *testing.T) {
 	t.Logf("seed %d, %v", seed, length)
 	crowd := 40
 	if length > time.Minute {
-		crowd = 100
+		crowd = 80
 	}
 	k.churn(t, seed, crowd, length/4)
 	before := k.settled(t)
@@ -146,7 +146,7 @@ func (k *soak) report(t *testing.T) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	t.Logf("done: %v", k.acts)
-	for _, act := range []string{"comment", "switch", "ping", "like", "nonsense", "stall", "plain HTTP", "half head", "no request",
+	for _, act := range []string{"comment", "compressed comment", "switch", "ping", "like", "nonsense", "stall", "plain HTTP", "half head", "no request",
 		"close frame", "FIN", "RST", "half frame", "half-closed", "violation", "stalled to the end"} {
 		if k.acts[act] == 0 {
 			t.Errorf("%s never happened: the test shows less than it says", act)
@@ -169,6 +169,9 @@ func (k *soak) settled(t *testing.T) (b books) {
 	m := k.s.metrics()
 	if closed := total(m, "danmakud_closes_total"); closed != m["danmakud_accepted_total"] {
 		t.Errorf("%v connections were accepted, %v closed", m["danmakud_accepted_total"], closed)
+	}
+	if m[`danmakud_encodings_total{encoding="json_deflate"}`] == 0 {
+		t.Error("nothing was compressed: the test shows less than it says")
 	}
 	for _, name := range []string{"danmakud_members", "danmakud_blocked_viewers", "danmakud_panics_total", "danmakud_batches_missed_total"} {
 		if m[name] != 0 {
@@ -271,7 +274,12 @@ func (k *soak) aRoom(r *rand.Rand) string {
 // watch is a viewer's life in rooms.
 func (v *soakViewer) watch(r *rand.Rand, small bool, end <-chan struct{}) {
 	v.room = v.k.aRoom(r)
-	if err := v.writeAll([]byte(requestHead("/ws/" + v.room))); err != nil {
+	var offers []string
+	if r.IntN(2) == 0 {
+		v.k.did("offer of compression")
+		offers = append(offers, deflateOffer)
+	}
+	if err := v.writeAll([]byte(requestHead("/ws/"+v.room, offers...))); err != nil {
 		v.k.fail(err)
 		return
 	}
@@ -313,7 +321,14 @@ func (v *soakViewer) act(r *rand.Rand, small bool, end <-chan struct{}) error {
 	}
 	switch n := r.IntN(100); {
 	case n < 50:
-		return say("comment", `{"type":"comment","text":"`+strings.Repeat("弹", 1+r.IntN(150))+`"}`)
+		comment := `{"type":"comment","text":"` + strings.Repeat("弹", 1+r.IntN(150)) + `"}`
+		if v.inflate == nil || n%2 == 0 {
+			return say("comment", comment)
+		}
+		v.k.did("compressed comment")
+		p := masked(opText, deflate([]byte(comment)))
+		p[0] |= rsv1
+		return v.writeAll(p)
 	case n < 60:
 		return say("like", `{"type":"like","count":2}`)
 	case n < 70:

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"compress/flate"
 	"crypto/sha1"
 	"encoding/base64"
 	"encoding/binary"
@@ -35,7 +36,8 @@ type viewer struct {
 	conn    net.Conn
 	r       *bufio.Reader
 	welcome message
-	tag     string // payload of the ping frame under way
+	tag     string        // payload of the ping frame under way
+	inflate io.ReadCloser // if the server took permessage-deflate
 }
 
 // message is anything the server sends: every field of protocol section 3. A
@@ -113,11 +115,12 @@ func (s *instance) viewerOn(conn net.Conn) *viewer {
 	return &viewer{t: s.t, conn: conn, r: bufio.NewReader(conn)}
 }
 
-// join opens a connection to a room and reads up to its welcome.
-func (s *instance) join(room string) *viewer {
+// join opens a connection to a room and reads up to its welcome. Extra lines of
+// the request end with \r\n.
+func (s *instance) join(room string, extra ...string) *viewer {
 	s.t.Helper()
 	v := s.dial()
-	v.write([]byte(requestHead("/ws/" + room)))
+	v.write([]byte(requestHead("/ws/"+room, extra...)))
 	v.accepted()
 	return v
 }
@@ -140,6 +143,9 @@ func (v *viewer) readAccepted() error {
 	if want := base64.StdEncoding.EncodeToString(sum[:]); r.StatusCode != 101 || r.Header.Get("Sec-WebSocket-Accept") != want {
 		body, _ := io.ReadAll(r.Body)
 		return fmt.Errorf("handshake answered %s %v %s", r.Status, r.Header, body)
+	}
+	if r.Header.Get("Sec-WebSocket-Extensions") != "" {
+		v.inflate = flate.NewReader(nil)
 	}
 	if v.welcome, err = v.read(); err != nil {
 		return fmt.Errorf("welcome: %w", err)
@@ -225,6 +231,10 @@ func (v *viewer) readFrame() (op byte, payload []byte, err error) {
 	if _, err := io.ReadFull(v.r, head[:]); err != nil {
 		return 0, nil, err
 	}
+	compressed := v.inflate != nil && head[0]&rsv1 != 0 && head[0]&0x0f == opText
+	if compressed {
+		head[0] &^= rsv1
+	}
 	if head[0]&0xf0 != 0x80 || head[1]&0x80 != 0 {
 		return 0, nil, fmt.Errorf("frame header %x: not whole, masked, or reserved bits", head)
 	}
@@ -248,8 +258,26 @@ func (v *viewer) readFrame() (op byte, payload []byte, err error) {
 		}
 	}
 	payload = make([]byte, n)
-	_, err = io.ReadFull(v.r, payload)
+	if _, err = io.ReadFull(v.r, payload); err == nil && compressed {
+		payload, err = v.inflated(payload)
+	}
 	return head[0] & 0x0f, payload, err
+}
+
+// deflateOffer is a line of a request.
+const deflateOffer = "Sec-WebSocket-Extensions: permessage-deflate\r\n"
+
+// inflated returns what a compressed message says (RFC 7692 section 7.2.2). Each
+// stands alone.
+func (v *viewer) inflated(p []byte) ([]byte, error) {
+	// The tail that the sender cut off, and a last, empty block.
+	const tail = "\x00\x00\xff\xff\x01\x00\x00\xff\xff"
+	v.inflate.(flate.Resetter).Reset(io.MultiReader(bytes.NewReader(p), strings.NewReader(tail)), nil)
+	plain, err := io.ReadAll(io.LimitReader(v.inflate, 64<<20))
+	if err != nil {
+		return nil, fmt.Errorf("compressed message of %d bytes: %w", len(p), err)
+	}
+	return plain, nil
 }
 
 // read returns the next message; pings are answered on the way, and do not
