@@ -22,7 +22,8 @@ type inbox struct {
 	// Guarded by mu.
 	mu     sync.Mutex
 	queue  []message
-	calls  int // messages of queue that are calls
+	calls  int   // messages of queue that are calls
+	since  int64 // when the oldest of queue came, as monotonic
 	closed bool
 
 	// Atomic; any goroutine.
@@ -52,6 +53,9 @@ func (b *inbox) put(m message) putResult {
 		}
 		b.calls++
 	}
+	if len(b.queue) == 0 {
+		b.since = monotonic()
+	}
 	b.queue = append(b.queue, m)
 	b.size.Store(int64(len(b.queue)))
 	return putDone
@@ -59,18 +63,19 @@ func (b *inbox) put(m message) putResult {
 
 func (b *inbox) empty() bool { return b.size.Load() == 0 }
 
-// take returns all messages, in order. They are the caller's until recycle.
-func (b *inbox) take() []message {
+// take returns all messages, in order, and when the first of them came. They are
+// the caller's until recycle.
+func (b *inbox) take() (batch []message, since int64) {
 	if b.empty() {
-		return nil
+		return nil, 0
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	batch := b.queue
+	batch = b.queue
 	b.queue, b.spare = b.spare, nil
 	b.calls = 0
 	b.size.Store(0)
-	return batch
+	return batch, b.since
 }
 
 // recycle gives back a batch for its memory, less what a burst has left.

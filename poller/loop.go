@@ -48,6 +48,7 @@ type Loop struct {
 	rousing  atomic.Int32 // goroutines between reading asleep and having woken
 	load     atomic.Int64 // connections, those in the inbox included
 	turned   atomic.Int64 // when the last turn began, as now
+	waited   atomic.Int64 // how long the oldest message of that turn had waited then, ns
 	counters loopCounters
 }
 
@@ -214,10 +215,15 @@ func (l *Loop) read(s Slot, c *column, over bool) {
 }
 
 func (l *Loop) walkInbox() {
-	l.batch = l.inbox.take()
+	var since int64
+	l.batch, since = l.inbox.take()
 	if l.batch == nil {
+		if l.waited.Load() != 0 {
+			l.waited.Store(0)
+		}
 		return
 	}
+	l.waited.Store(max(0, l.now-since))
 	for l.nextItem = 0; l.nextItem < len(l.batch); {
 		l.walkInboxGuarded()
 	}
@@ -408,7 +414,8 @@ func (l *Loop) stop() {
 // it when the goroutine has ended or was never started.
 func (l *Loop) free() {
 	l.inbox.close()
-	for _, m := range l.inbox.take() {
+	left, _ := l.inbox.take()
+	for _, m := range left {
 		if m.call == nil {
 			l.kernel.closeFD(m.fd)
 			l.release()
@@ -431,6 +438,16 @@ func (l *Loop) Now() int64 { return l.now }
 // loop that sleeps begins one every second, so an older time means that it is in
 // the middle of a turn that takes long. Any goroutine.
 func (l *Loop) LastTurn() int64 { return l.turned.Load() }
+
+// Lag returns how far behind the loop is at now, on the clock of [Now]: how long
+// the oldest thing it has at hand has been waiting, in nanoseconds. A loop that
+// sleeps has nothing at hand. Any goroutine.
+func (l *Loop) Lag(now int64) int64 {
+	if l.asleep.Load() {
+		return 0
+	}
+	return max(0, now-l.turned.Load()+l.waited.Load())
+}
 
 // Wall returns the same instant in unix milliseconds. It follows changes of the
 // wall clock.

@@ -522,6 +522,36 @@ func TestLastTurn(t *testing.T) {
 	}
 }
 
+// A loop lags by its turn and by what had waited for that; asleep it does not lag.
+func TestLag(t *testing.T) {
+	k := newFake(t)
+	var during, asleep int64
+	l := newTestLoop(t, k, func(h *hooks) {
+		h.turn = func() bool { during = h.l.Lag(h.l.Now() + 100); return false }
+	})
+	l.turn()
+	if during != 100 {
+		t.Errorf("100 ns into a turn the lag is %d", during)
+	}
+	posted := Now()
+	l.Post(func() {})
+	for Now() == posted { // the clock goes on
+	}
+	l.turn()
+	if waited := l.Now() - posted; during <= 100 || during > waited+100 {
+		t.Errorf("the lag is %d with a call that had waited for %d at most", during, waited)
+	}
+	if l.turn(); during != 100 {
+		t.Errorf("the lag is %d when the call is done", during)
+	}
+	l.asleep.Store(true)
+	asleep = l.Lag(l.Now() + 1e12)
+	l.asleep.Store(false)
+	if asleep != 0 {
+		t.Errorf("a loop that sleeps lags by %d", asleep)
+	}
+}
+
 func TestWaitTimeout(t *testing.T) {
 	more := false
 	k := newFake(t)

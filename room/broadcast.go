@@ -64,3 +64,12 @@ func (s *Shard) visit(slot uint32, rs *roomShard, now int64) {
 	}
 	s.sendBatches(slot, m, rs, now)
 }
+
+// OldestPass returns how long the oldest pass under way has taken up to now, in
+// nanoseconds; 0 when none is. Loop goroutine only.
+func (s *Shard) OldestPass(now int64) (age int64) {
+	for _, rs := range s.active {
+		age = max(age, now-rs.began)
+	}
+	return age
+}

@@ -52,6 +52,10 @@ type Config struct {
 	// AcceptRate is accepted connections a second; 0 means no limit.
 	AcceptRate float64
 
+	// RefuseBehind is the lag of a loop beyond which new connections are refused; 0
+	// means never.
+	RefuseBehind time.Duration
+
 	// Tick is the least time between two batches of one room. Under overload
 	// a room stretches it, to at most MaxTick.
 	Tick, MaxTick time.Duration

@@ -25,7 +25,8 @@ const (
 	connectionsMax = 1 << 24 // a Handle has 24 bits for the slot
 	tickMin        = 10 * time.Millisecond
 	tickMax        = 5 * time.Second
-	clockMin       = time.Second // all connection clocks are swept once a second
+	clockMin       = time.Second            // all connection clocks are swept once a second
+	behindMin      = 100 * time.Millisecond // turns of a busy loop may take tens of milliseconds
 	clockMax       = 24 * time.Hour
 	watchdogMin    = 3 * time.Second // a loop that sleeps turns once a second
 	textMax        = 10_000          // code points: beyond this it is no comment
@@ -83,21 +84,24 @@ var table = []definition{
 	},
 	{
 		flag: "max-connections-per-address", def: "0",
-		help:  "connections of one address at one time, IPv6 counted by /64; 0 = no limit",
-		value: func(c *Config) pflag.Value { return countValue{&c.MaxConnectionsPerAddress} },
-		check: within("max-connections-per-address", func(c *Config) int { return c.MaxConnectionsPerAddress }, 0, connectionsMax),
+		help:   "connections of one address at one time, IPv6 counted by /64; 0 = no limit",
+		value:  func(c *Config) pflag.Value { return countValue{&c.MaxConnectionsPerAddress} },
+		check:  within("max-connections-per-address", func(c *Config) int { return c.MaxConnectionsPerAddress }, 0, connectionsMax),
+		reload: true,
 	},
 	{
 		flag: "proxy-protocol", def: "",
-		help:  "`NETWORK` of proxies whose connections begin with a PROXY protocol header, version 1 or 2 (repeatable)",
-		value: func(c *Config) pflag.Value { return newList(&c.ProxyProtocol) },
-		check: checkNetworks("proxy-protocol", func(c *Config) []string { return c.ProxyProtocol }),
+		help:   "`NETWORK` of proxies whose connections begin with a PROXY protocol header, version 1 or 2 (repeatable)",
+		value:  func(c *Config) pflag.Value { return newList(&c.ProxyProtocol) },
+		check:  checkNetworks("proxy-protocol", func(c *Config) []string { return c.ProxyProtocol }),
+		reload: true,
 	},
 	{
 		flag: "trusted-proxy", def: "",
-		help:  "`NETWORK` of proxies whose X-Forwarded-For is believed (repeatable)",
-		value: func(c *Config) pflag.Value { return newList(&c.TrustedProxies) },
-		check: checkNetworks("trusted-proxy", func(c *Config) []string { return c.TrustedProxies }),
+		help:   "`NETWORK` of proxies whose X-Forwarded-For is believed (repeatable)",
+		value:  func(c *Config) pflag.Value { return newList(&c.TrustedProxies) },
+		check:  checkNetworks("trusted-proxy", func(c *Config) []string { return c.TrustedProxies }),
+		reload: true,
 	},
 	{
 		flag: "max-rooms", def: "100000",
@@ -111,6 +115,13 @@ var table = []definition{
 		help:   "accepted connections a second; 0 = no limit",
 		value:  func(c *Config) pflag.Value { return rateValue{&c.AcceptRate} },
 		check:  checkRate("accept-rate", func(c *Config) float64 { return c.AcceptRate }),
+		reload: true,
+	},
+	{
+		flag: "refuse-behind", def: "5s",
+		help:   "new connections are refused while a loop lags further than this; 0 = never",
+		value:  func(c *Config) pflag.Value { return durationValue{&c.RefuseBehind} },
+		check:  withinOrZero("refuse-behind", func(c *Config) time.Duration { return c.RefuseBehind }, behindMin, clockMax),
 		reload: true,
 	},
 	{
@@ -143,39 +154,45 @@ var table = []definition{
 	},
 	{
 		flag: "frame-rate", def: "0",
-		help:  "frames a second from one connection, beyond which it is closed; 0 = 20 + 10 x comment-rate, or no limit when that is 0",
-		value: func(c *Config) pflag.Value { return rateValue{&c.FrameRate} },
-		check: within("frame-rate", func(c *Config) float64 { return c.FrameRate }, 0, floodMax),
+		help:   "frames a second from one connection, beyond which it is closed; 0 = 20 + 10 x comment-rate, or no limit when that is 0",
+		value:  func(c *Config) pflag.Value { return rateValue{&c.FrameRate} },
+		check:  within("frame-rate", func(c *Config) float64 { return c.FrameRate }, 0, floodMax),
+		reload: true,
 	},
 	{
 		flag: "frame-burst", def: "0",
-		help:  "frames one connection may send at once; 0 = four seconds, at least 200",
-		value: func(c *Config) pflag.Value { return countValue{&c.FrameBurst} },
-		check: within("frame-burst", func(c *Config) int { return c.FrameBurst }, 0, floodMax),
+		help:   "frames one connection may send at once; 0 = four seconds, at least 200",
+		value:  func(c *Config) pflag.Value { return countValue{&c.FrameBurst} },
+		check:  within("frame-burst", func(c *Config) int { return c.FrameBurst }, 0, floodMax),
+		reload: true,
 	},
 	{
 		flag: "byte-rate", def: "0",
-		help:  "bytes a second from one connection, beyond which it is closed; 0 = 1024 x the frame rate",
-		value: func(c *Config) pflag.Value { return rateValue{&c.ByteRate} },
-		check: within("byte-rate", func(c *Config) float64 { return c.ByteRate }, 0, floodMax),
+		help:   "bytes a second from one connection, beyond which it is closed; 0 = 1024 x the frame rate",
+		value:  func(c *Config) pflag.Value { return rateValue{&c.ByteRate} },
+		check:  within("byte-rate", func(c *Config) float64 { return c.ByteRate }, 0, floodMax),
+		reload: true,
 	},
 	{
 		flag: "byte-burst", def: "0",
-		help:  "bytes one connection may send at once; 0 = four seconds, at least 256 KiB and four of the longest messages",
-		value: func(c *Config) pflag.Value { return bytesValue{&c.ByteBurst} },
-		check: checkByteBurst,
+		help:   "bytes one connection may send at once; 0 = four seconds, at least 256 KiB and four of the longest messages",
+		value:  func(c *Config) pflag.Value { return bytesValue{&c.ByteBurst} },
+		check:  checkByteBurst,
+		reload: true,
 	},
 	{
 		flag: "ping-rate", def: "0",
-		help:  "ping frames a second from one connection, beyond which it is closed; 0 = a fifth of the frame rate",
-		value: func(c *Config) pflag.Value { return rateValue{&c.PingRate} },
-		check: within("ping-rate", func(c *Config) float64 { return c.PingRate }, 0, floodMax),
+		help:   "ping frames a second from one connection, beyond which it is closed; 0 = a fifth of the frame rate",
+		value:  func(c *Config) pflag.Value { return rateValue{&c.PingRate} },
+		check:  within("ping-rate", func(c *Config) float64 { return c.PingRate }, 0, floodMax),
+		reload: true,
 	},
 	{
 		flag: "ping-burst", def: "0",
-		help:  "ping frames one connection may send at once; 0 = four seconds, at least 100",
-		value: func(c *Config) pflag.Value { return countValue{&c.PingBurst} },
-		check: within("ping-burst", func(c *Config) int { return c.PingBurst }, 0, floodMax),
+		help:   "ping frames one connection may send at once; 0 = four seconds, at least 100",
+		value:  func(c *Config) pflag.Value { return countValue{&c.PingBurst} },
+		check:  within("ping-burst", func(c *Config) int { return c.PingBurst }, 0, floodMax),
+		reload: true,
 	},
 	{
 		flag: "max-text", def: "200",
@@ -193,9 +210,10 @@ var table = []definition{
 	},
 	{
 		flag: "partial-bytes", def: "33554432",
-		help:  "memory for unfinished request heads and messages of all connections together",
-		value: func(c *Config) pflag.Value { return bytesValue{&c.PartialBytes} },
-		check: within("partial-bytes", func(c *Config) int { return c.PartialBytes }, partialMin, 1<<30),
+		help:   "memory for unfinished request heads and messages of all connections together",
+		value:  func(c *Config) pflag.Value { return bytesValue{&c.PartialBytes} },
+		check:  within("partial-bytes", func(c *Config) int { return c.PartialBytes }, partialMin, 1<<30),
+		reload: true,
 	},
 	{
 		flag: "pending-comments", def: "20000",
@@ -253,9 +271,10 @@ var table = []definition{
 	},
 	{
 		flag: "message-timeout", def: "30s",
-		help:  "time for a viewer to finish a message it has begun",
-		value: func(c *Config) pflag.Value { return durationValue{&c.MessageTimeout} },
-		check: within("message-timeout", func(c *Config) time.Duration { return c.MessageTimeout }, clockMin, clockMax),
+		help:   "time for a viewer to finish a message it has begun",
+		value:  func(c *Config) pflag.Value { return durationValue{&c.MessageTimeout} },
+		check:  within("message-timeout", func(c *Config) time.Duration { return c.MessageTimeout }, clockMin, clockMax),
+		reload: true,
 	},
 	{
 		flag: "idle-timeout", def: "30s",

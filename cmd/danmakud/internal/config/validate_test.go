@@ -41,6 +41,8 @@ func TestValidate(t *testing.T) {
 		{"IPv4 network in IPv6", func(c *Config) { c.TrustedProxies = []string{"::ffff:10.0.0.0/104"} }, "as IPv4"},
 		{"no rooms", func(c *Config) { c.MaxRooms = 0 }, "--max-rooms"},
 		{"accept rate", func(c *Config) { c.AcceptRate = -0.1 }, "--accept-rate"},
+		{"never behind", func(c *Config) { c.RefuseBehind = 0 }, ""},
+		{"behind", func(c *Config) { c.RefuseBehind = time.Millisecond }, "--refuse-behind 1ms: want 100ms"},
 		{"tick least", func(c *Config) { c.Tick = 10 * time.Millisecond }, ""},
 		{"tick too short", func(c *Config) { c.Tick = 9 * time.Millisecond }, "--tick 9ms: want 10ms to 5s"},
 		{"tick most", func(c *Config) { c.Tick, c.MaxTick = 5*time.Second, 5*time.Second }, ""},

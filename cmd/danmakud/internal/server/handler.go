@@ -1,6 +1,7 @@
 package server
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/config"
@@ -56,6 +57,9 @@ type handler struct {
 	inflated uint64                   // compressed messages made plain
 	drain    drainWalk
 	verify   verifier
+
+	// Atomic; any goroutine.
+	passAge atomic.Int64 // of the oldest broadcast pass at the last sweep, ns
 }
 
 func newHandler(s *Server, l *poller.Loop) *handler {
@@ -96,6 +100,11 @@ func (h *handler) Opened(s poller.Slot) {
 		refilled: h.nowMs(),
 	}
 	h.out = h.out[:0]
+	if h.server.behind.refuses(h.server.now()) {
+		h.server.rejected.behind.Add(1)
+		h.refuse(s, &wsproto.Refusal{Status: 503, Message: "the server is overloaded", Header: []string{"Retry-After: 5"}}, reasonBehind)
+		return
+	}
 	h.locate(s)
 }
 

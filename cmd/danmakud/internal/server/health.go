@@ -20,6 +20,10 @@ func (s *Server) Readyz(w http.ResponseWriter, _ *http.Request) {
 		plain(w, http.StatusServiceUnavailable, "draining\n")
 		return
 	}
+	if s.behind.refuses(s.now()) {
+		plain(w, http.StatusServiceUnavailable, "behind\n")
+		return
+	}
 	plain(w, http.StatusOK, "ready\n")
 }
 

@@ -127,6 +127,7 @@ var (
 	descBlocked     = desc("blocked_viewers", "Viewers whose socket is full at present.")
 	descDraining    = desc("draining", "1 while the server goes down.")
 	descTickMax     = desc("tick_max_seconds", "Longest present tick of any room; more than configured means overload.")
+	descBehind      = desc("behind", "1 while new connections are refused because a loop lags too far.")
 	descPartial     = desc("partial_bytes", "Memory held for unfinished request heads and messages.")
 	descHTTP        = desc("http_connections", "Plain HTTP connections on the public port.")
 
@@ -188,6 +189,11 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	gauge(descMembers, float64(sum.Members))
 	gauge(descRooms, float64(s.hub.Rooms()))
 	gauge(descBlocked, float64(sum.Blocked))
+	lagging := 0.0
+	if s.behind.refuses(s.now()) {
+		lagging = 1
+	}
+	gauge(descBehind, lagging)
 	gauge(descPartial, float64(s.partialBytes.Load()))
 	gauge(descHTTP, float64(s.public.open.Load()))
 	gauge(descTickMax, s.hub.LongestTick().Seconds())
@@ -231,6 +237,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		counter(descCloses, sum.closes[r], reasonName(r))
 	}
 	counter(descRejected, s.rejected.rooms.Load(), "rooms")
+	counter(descRejected, s.rejected.behind.Load(), "behind")
 	counter(descRejected, s.rejected.addresses.Load(), "address")
 	counter(descForwarded, s.misforwarded.Load())
 	counter(descRejected, s.rejected.http.Load(), "http_connections")

@@ -64,6 +64,7 @@ type Server struct {
 	sealer    *sealer
 	public    *publicHTTP
 	metrics   *metrics
+	behind    *behind
 
 	control         *http.Server // nil = no control listener
 	controlListener net.Listener
@@ -78,7 +79,7 @@ type Server struct {
 	draining     atomic.Bool
 	told         atomic.Uint64 // viewers that the drain said goodbye to
 	cutOff       atomic.Uint64 // of them, who had not taken it in time
-	rejected     struct{ rooms, http, addresses atomic.Uint64 }
+	rejected     struct{ rooms, http, addresses, behind atomic.Uint64 }
 	misforwarded atomic.Uint64 // X-Forwarded-For of trusted proxies that could not be read
 
 	places addressTable // connections of each address; it has its own locks
@@ -134,6 +135,7 @@ func New(c config.Config, log *slog.Logger) (*Server, error) {
 		runtime.GOMAXPROCS(want)
 	}
 	s.sealer = newSealer(s)
+	s.behind = newBehind(s)
 	started := time.Now()
 	rooms := roomConfig(&c)
 	rooms.Shards, rooms.Ring = loops, c.Ring
@@ -209,6 +211,7 @@ func (s *Server) Close() error {
 	s.stopReactor()
 	s.closeSpool()
 	s.shutDownHTTP()
+	s.behind.close()
 	s.log.Info("stopped")
 	return err
 }

@@ -33,6 +33,7 @@ func (h *handler) Sweep() {
 			}
 		}
 	}
+	h.passAge.Store(h.shard.OldestPass(h.loop.Now()))
 	h.shard.Stalled(h.loop.Now(), h.config.StallTimeout, h.closeStalled)
 }
 
