@@ -19,6 +19,7 @@ type acceptor struct {
 	listeners []*listener
 	loops     []*Loop
 	reply     []byte
+	shared    bool // other processes may listen on the same ports
 
 	// Owned by the acceptor goroutine.
 	events   []event
@@ -51,6 +52,7 @@ func newAcceptor(c *Config) (*acceptor, error) {
 	a := &acceptor{
 		kernel:  k,
 		reply:   c.RefuseReply,
+		shared:  c.ReusePort,
 		events:  make([]event, eventBatch),
 		bucket:  newBucket(c.AcceptRate),
 		reserve: -1,
@@ -59,19 +61,35 @@ func newAcceptor(c *Config) (*acceptor, error) {
 	}
 	a.rate.Store(math.Float64bits(c.AcceptRate))
 	a.refillReserve()
-	for i, address := range c.Listen {
-		ln, err := listen(address, c.Backlog)
-		if err != nil {
-			a.stop()
-			return nil, fmt.Errorf("listen on %q: %w", address, err)
-		}
-		a.listeners = append(a.listeners, ln)
-		if errno := k.add(ln.fd, token{Slot(i), 1}, wantRead); errno != 0 {
-			a.stop()
-			return nil, fmt.Errorf("listen on %q: %w", address, errno)
-		}
+	if err := a.open(c); err != nil {
+		a.stop()
+		return nil, err
 	}
 	return a, nil
+}
+
+// open opens the listeners. After an error those that it opened are there.
+func (a *acceptor) open(c *Config) error {
+	for _, address := range c.Listen {
+		ln, err := listen(address, c)
+		if err != nil {
+			return fmt.Errorf("listen on %q: %w", address, err)
+		}
+		a.listeners = append(a.listeners, ln)
+	}
+	for _, f := range c.Inherited {
+		ln, err := inherit(f)
+		if err != nil {
+			return fmt.Errorf("inherited file %q: %w", f.Name(), err)
+		}
+		a.listeners = append(a.listeners, ln)
+	}
+	for i, ln := range a.listeners {
+		if errno := a.kernel.add(ln.fd, token{Slot(i), 1}, wantRead); errno != 0 {
+			return fmt.Errorf("listen on %v: %w", ln.addr, errno)
+		}
+	}
+	return nil
 }
 
 func (a *acceptor) start() {
@@ -126,11 +144,20 @@ func (a *acceptor) turn() {
 	a.takeRate()
 	a.resume()
 	for _, e := range a.events[:n] {
-		ln := a.listeners[e.slot]
-		for range acceptBatch {
-			if a.resumeAt != 0 || !a.acceptOne(ln) {
-				break
-			}
+		a.acceptSome(a.listeners[e.slot])
+	}
+	if n == 0 && a.shared {
+		for _, ln := range a.listeners {
+			a.acceptSome(ln)
+		}
+	}
+}
+
+// acceptSome takes a batch of what waits in one listener.
+func (a *acceptor) acceptSome(ln *listener) {
+	for range acceptBatch {
+		if a.resumeAt != 0 || !a.acceptOne(ln) {
+			return
 		}
 	}
 }
@@ -164,6 +191,9 @@ func (a *acceptor) sleep() time.Duration {
 	until := a.linger.next()
 	if a.resumeAt != 0 {
 		until = min(until, a.resumeAt)
+	}
+	if a.shared {
+		until = min(until, monotonic()+int64(sharedLook))
 	}
 	if until == maxTime {
 		return -1
@@ -291,6 +321,9 @@ func (a *acceptor) drainBacklogs() {
 	a.now = monotonic()
 	a.bucket = newBucket(0)
 	for _, ln := range a.listeners {
+		if ln.inherited {
+			continue // what waits there waits for whoever else has the socket
+		}
 		for range backlogMax {
 			if !a.acceptOne(ln) {
 				break

@@ -54,6 +54,11 @@ const (
 	// bucket refills by more than one token.
 	ratePause = 10 * time.Millisecond
 
+	// sharedLook is how often listeners that other processes share are looked at
+	// without an event: some kernels hand over what waited in the socket of a
+	// process that ends without saying so.
+	sharedLook = time.Second
+
 	// lingerLimit and lingerTime bound the refused connections kept open for
 	// their request to arrive: closing with unread bytes would send a reset
 	// that destroys the reply on its way.

@@ -15,15 +15,70 @@ import (
 
 // A listener is one address that is accepted on. Fixed after construction.
 type listener struct {
-	fd   int
-	addr net.Addr
-	file os.FileInfo // of a unix socket, to know it again; else nil
+	fd        int
+	addr      net.Addr
+	file      os.FileInfo // of a unix socket that we made, to know it again; else nil
+	inherited bool
 }
 
+// inherit makes a listener of a socket that somebody else has opened.
+func inherit(f *os.File) (*listener, error) {
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	addr, err := listeningAddr(fd)
+	if err == nil {
+		err = os.NewSyscallError("fcntl", unix.SetNonblock(fd, true))
+	}
+	if err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	return &listener{fd: fd, addr: addr, inherited: true}, nil
+}
+
+// listeningAddr returns where fd listens, or why it does not.
+func listeningAddr(fd int) (net.Addr, error) {
+	kind, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
+	switch {
+	case errors.Is(err, unix.ENOTSOCK):
+		return nil, errors.New("is no socket")
+	case err != nil:
+		return nil, os.NewSyscallError("getsockopt", err)
+	case kind != unix.SOCK_STREAM:
+		return nil, errors.New("is no stream socket")
+	}
+	if on, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err != nil || on == 0 {
+		return nil, errors.New("is a socket that does not listen")
+	}
+	bound, err := unix.Getsockname(fd)
+	if err != nil {
+		return nil, os.NewSyscallError("getsockname", err)
+	}
+	switch sa := bound.(type) {
+	case *unix.SockaddrInet4, *unix.SockaddrInet6:
+		return net.TCPAddrFromAddrPort(addrPort(sa)), nil
+	case *unix.SockaddrUnix:
+		return &net.UnixAddr{Name: sa.Name, Net: "unix"}, nil
+	}
+	return nil, errors.New("is a socket neither of TCP nor of the local system")
+}
+
+// ReusePort sets SO_REUSEPORT before a socket is bound. It is a Control function
+// of [net.ListenConfig].
+func ReusePort(_, _ string, c syscall.RawConn) error {
+	var failed error
+	err := c.Control(func(fd uintptr) { failed = os.NewSyscallError("setsockopt", reusePort(int(fd))) })
+	return errors.Join(err, failed)
+}
+
+func reusePort(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) }
+
 // listen opens the listener of one address of Config.Listen.
-func listen(address string, backlog int) (*listener, error) {
+func listen(address string, c *Config) (*listener, error) {
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
-		return listenUnix(path, backlog)
+		return listenUnix(path, c.Backlog)
 	}
 	resolved, err := net.ResolveTCPAddr("tcp", address)
 	if err != nil {
@@ -32,7 +87,7 @@ func listen(address string, backlog int) (*listener, error) {
 	ap := resolved.AddrPort()
 	ip := ap.Addr().Unmap()
 	if ip.Is4() {
-		return listenTCP(unix.AF_INET, &unix.SockaddrInet4{Port: int(ap.Port()), Addr: ip.As4()}, backlog)
+		return listenTCP(unix.AF_INET, &unix.SockaddrInet4{Port: int(ap.Port()), Addr: ip.As4()}, c)
 	}
 	sa := &unix.SockaddrInet6{Port: int(ap.Port())}
 	if ip.IsValid() {
@@ -45,16 +100,16 @@ func listen(address string, backlog int) (*listener, error) {
 			sa.ZoneId = uint32(ifi.Index)
 		}
 	}
-	ln, err := listenTCP(unix.AF_INET6, sa, backlog)
+	ln, err := listenTCP(unix.AF_INET6, sa, c)
 	if !ip.IsValid() && errors.Is(err, unix.EAFNOSUPPORT) {
 		// ":PORT" on a system without IPv6.
-		return listenTCP(unix.AF_INET, &unix.SockaddrInet4{Port: sa.Port}, backlog)
+		return listenTCP(unix.AF_INET, &unix.SockaddrInet4{Port: sa.Port}, c)
 	}
 	return ln, err
 }
 
-func listenTCP(family int, sa unix.Sockaddr, backlog int) (*listener, error) {
-	fd, err := listenSocket(family, sa, backlog)
+func listenTCP(family int, sa unix.Sockaddr, c *Config) (*listener, error) {
+	fd, err := listenSocket(family, sa, c.Backlog, c.ReusePort)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +125,7 @@ func listenUnix(path string, backlog int) (*listener, error) {
 	if err := removeStale(path); err != nil {
 		return nil, err
 	}
-	fd, err := listenSocket(unix.AF_UNIX, &unix.SockaddrUnix{Name: path}, backlog)
+	fd, err := listenSocket(unix.AF_UNIX, &unix.SockaddrUnix{Name: path}, backlog, false)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +156,7 @@ func removeStale(path string) error {
 }
 
 // listenSocket returns a non-blocking socket, bound and listening.
-func listenSocket(family int, sa unix.Sockaddr, backlog int) (int, error) {
+func listenSocket(family int, sa unix.Sockaddr, backlog int, reuse bool) (int, error) {
 	fd, err := newSocket(family)
 	if err != nil {
 		return -1, os.NewSyscallError("socket", err)
@@ -116,6 +171,12 @@ func listenSocket(family int, sa unix.Sockaddr, backlog int) (int, error) {
 				return nil
 			}
 			return unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0)
+		}},
+		{"setsockopt", func() error {
+			if !reuse {
+				return nil
+			}
+			return reusePort(fd)
 		}},
 		{"bind", func() error { return unix.Bind(fd, sa) }},
 		{"listen", func() error { return unix.Listen(fd, backlog) }},

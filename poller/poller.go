@@ -26,6 +26,7 @@ package poller
 
 import (
 	"log/slog"
+	"os"
 	"time"
 )
 
@@ -76,6 +77,14 @@ type Config struct {
 	// Listen has the addresses to accept on: "HOST:PORT", ":PORT" (IPv6 and
 	// IPv4), "[::1]:0" (port 0 = any free one) or "unix:PATH".
 	Listen []string
+	// Inherited has listening stream sockets that somebody else has opened, to be
+	// accepted on besides those of Listen. New duplicates them: the files stay the
+	// caller's. What waits in them when accepting ends is left for whoever else has
+	// them, and the file of a unix socket is not removed.
+	Inherited []*os.File
+	// ReusePort sets SO_REUSEPORT on the TCP sockets of Listen, so that several
+	// processes can listen on one address.
+	ReusePort bool
 	// Loops is the number of event loops, at most 256. 0 = GOMAXPROCS. Each keeps
 	// a processor while it is at work: GOMAXPROCS should be larger by one or two.
 	Loops int

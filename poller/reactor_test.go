@@ -136,7 +136,7 @@ func TestUnixSocketFile(t *testing.T) {
 	}
 	os.Remove(path)
 
-	stale, err := listenSocket(unix.AF_UNIX, &unix.SockaddrUnix{Name: path}, 1)
+	stale, err := listenSocket(unix.AF_UNIX, &unix.SockaddrUnix{Name: path}, 1, false)
 	if err != nil {
 		t.Fatal(err)
 	}
