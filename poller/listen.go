@@ -38,6 +38,10 @@ func inherit(f *os.File) (*listener, error) {
 	return &listener{fd: fd, addr: addr, inherited: true}, nil
 }
 
+// ListeningAddr returns where a socket of somebody else listens, or an error that
+// says why it cannot be accepted on. Any goroutine.
+func ListeningAddr(f *os.File) (net.Addr, error) { return listeningAddr(int(f.Fd())) }
+
 // listeningAddr returns where fd listens, or why it does not.
 func listeningAddr(fd int) (net.Addr, error) {
 	kind, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)

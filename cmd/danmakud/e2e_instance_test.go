@@ -135,6 +135,16 @@ func launchIn(t *testing.T, where place, environ []string, args ...string) *inst
 	return launchCommand(t, where, environ, exec.Command(underTest(t), args...))
 }
 
+// launchWith runs danmakud with listening sockets handed over as a service manager
+// does; names are separated by colons.
+func launchWith(t *testing.T, environ []string, files []*os.File, names string, args ...string) *instance {
+	t.Helper()
+	// The process that gets the sockets must find its own number in LISTEN_PID.
+	cmd := exec.Command("/bin/sh", append([]string{"-c", `LISTEN_PID=$$ exec "$0" "$@"`, underTest(t)}, args...)...)
+	cmd.ExtraFiles = files
+	return launchCommand(t, here, append(environ, fmt.Sprint("LISTEN_FDS=", len(files)), "LISTEN_FDNAMES="+names), cmd)
+}
+
 // launchCommand runs a command that becomes danmakud.
 func launchCommand(t *testing.T, where place, environ []string, cmd *exec.Cmd) *instance {
 	t.Helper()

@@ -27,6 +27,7 @@ import (
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/doctor"
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/server"
 
+	"github.com/coreos/go-systemd/v22/activation"
 	"github.com/spf13/cobra"
 )
 
@@ -48,9 +49,10 @@ type program struct {
 	lookupEnv func(name string) (string, bool)
 	stdout    io.Writer
 	stderr    *os.File
-	signals   <-chan os.Signal // that end the server
-	hangups   <-chan os.Signal // that ask for the settings to be read again
-	exit      func(status int) // ends the process from another goroutine
+	signals   <-chan os.Signal  // that end the server
+	hangups   <-chan os.Signal  // that ask for the settings to be read again
+	sockets   func() []*os.File // listening sockets of whoever started us (LISTEN_FDS)
+	exit      func(status int)  // ends the process from another goroutine
 	serve     func(ctx context.Context, c config.Config, log *slog.Logger, o server.Options) error
 	host      doctor.Host
 }
@@ -69,6 +71,7 @@ func main() {
 		stderr:    os.Stderr,
 		signals:   signals,
 		hangups:   hangups,
+		sockets:   func() []*os.File { return activation.Files(true) },
 		exit:      os.Exit,
 		serve:     server.Run,
 		host:      doctor.ThisHost(),

@@ -43,6 +43,7 @@ func newTrial(t *testing.T, environ map[string]string, args ...string) *trial {
 		lookupEnv: func(name string) (string, bool) { v, ok := environ[name]; return v, ok },
 		stdout:    &tr.out,
 		stderr:    stderr,
+		sockets:   func() []*os.File { return nil },
 		signals:   tr.signals,
 		exit:      func(status int) { tr.exits <- status },
 		serve: func(context.Context, config.Config, *slog.Logger, server.Options) error {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"net"
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
@@ -42,8 +43,13 @@ func (s *Server) controlServer() *http.Server {
 
 // loopbackOnly keeps what is not for everybody to callers on this host, until
 // there are keys: the listener itself may be bound to any address, for scrapes.
+// Who may open a unix socket is for the permissions of its file.
 func loopbackOnly(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		if _, local := r.Context().Value(http.LocalAddrContextKey).(*net.UnixAddr); local {
+			next(w, r)
+			return
+		}
 		caller, err := netip.ParseAddrPort(r.RemoteAddr)
 		if err != nil || !caller.Addr().Unmap().IsLoopback() {
 			problem(w, http.StatusForbidden, "only from this host")

@@ -66,10 +66,13 @@ func (s *Server) drain() error {
 	c := s.settings()
 	s.log.Info("draining", "connections", s.reactor.Connections(),
 		"drain_grace", c.DrainGrace.String(), "drain_time", c.DrainTime.String())
+	s.service.stop(s.status())
 	for until := s.now() + int64(c.DrainGrace); s.now() < until; {
-		time.Sleep(min(time.Duration(until-s.now()), time.Second))
+		time.Sleep(min(time.Duration(until-s.now()), s.service.every()))
+		s.attend()
 	}
 	s.reactor.CloseListeners()
+	s.closeControlEarly()
 	plan := newDrainPlan(s.now(), s.reactor.Connections(), c.DrainTime)
 	s.log.Info("listeners closed", "connections", s.reactor.Connections())
 	ticker := time.NewTicker(drainStep)
@@ -80,6 +83,9 @@ func (s *Server) drain() error {
 			h.loop.Post(func() { h.drainSome(plan) }) // refused if the inbox is full: the next step makes up for it
 		}
 		<-ticker.C
+		if s.now()-s.attended >= int64(s.service.every()) {
+			s.attend()
+		}
 		if now := s.now(); now-told >= int64(time.Second) {
 			told = now
 			s.log.Info("drain goes on", "connections", s.reactor.Connections(), "told", s.told.Load())
@@ -167,8 +173,8 @@ func (h *handler) sayGoodbye(s poller.Slot, p drainPlan) {
 }
 
 // stopReactor stops the loops, but waits for one that is stuck no longer than
-// stopTime: the process ends anyway.
-func (s *Server) stopReactor() {
+// stopTime: the process ends anyway. It reports whether all have ended.
+func (s *Server) stopReactor() bool {
 	stopped := make(chan struct{})
 	go func() {
 		s.reactor.Stop()
@@ -176,8 +182,10 @@ func (s *Server) stopReactor() {
 	}()
 	select {
 	case <-stopped:
+		return true
 	case <-time.After(stopTime):
 		s.log.Error("a loop does not stop")
+		return false
 	}
 }
 

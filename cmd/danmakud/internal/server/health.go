@@ -9,8 +9,12 @@ import (
 // discardLog swallows what net/http says about clients that misbehave.
 var discardLog = log.New(io.Discard, "", 0)
 
-// Healthz answers whether the process is alive.
+// Healthz answers whether the process is alive: 503 names the loops that are stuck.
 func (s *Server) Healthz(w http.ResponseWriter, _ *http.Request) {
+	if stuck := s.watch.verdict.Load(); stuck != nil {
+		plain(w, http.StatusServiceUnavailable, *stuck+"\n")
+		return
+	}
 	plain(w, http.StatusOK, "ok\n")
 }
 

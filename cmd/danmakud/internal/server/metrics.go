@@ -126,6 +126,7 @@ var (
 	descRooms       = desc("rooms", "Rooms in memory.")
 	descBlocked     = desc("blocked_viewers", "Viewers whose socket is full at present.")
 	descDraining    = desc("draining", "1 while the server goes down.")
+	descStuck       = desc("loops_stuck", "Loops that have not turned for longer than --watchdog.")
 	descTickMax     = desc("tick_max_seconds", "Longest present tick of any room; more than configured means overload.")
 	descBehind      = desc("behind", "1 while new connections are refused because a loop lags too far.")
 	descPartial     = desc("partial_bytes", "Memory held for unfinished request heads and messages.")
@@ -202,6 +203,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		draining = 1
 	}
 	gauge(descDraining, draining)
+	gauge(descStuck, float64(s.watch.stuck.Load()))
 
 	counter(descSealed, s.hub.Sealed())
 	for e := range room.Encodings {

@@ -70,7 +70,10 @@ type Server struct {
 	controlListener net.Listener
 
 	// Owned by the goroutine of Run.
-	asked config.Config // settings as the operator gave them, for the next reload
+	asked    config.Config // settings as the operator gave them, for the next reload
+	service  *service
+	watch    watch
+	attended int64 // when attend was called last, on the loops' clock
 
 	// Atomic; any goroutine.
 	rules        atomic.Pointer[rules]
@@ -89,18 +92,28 @@ type Server struct {
 // ports accept is one of configuration or of the system; an error after a drain
 // tells that not all viewers went in time.
 func Run(ctx context.Context, c config.Config, log *slog.Logger, o Options) error {
-	s, err := New(c, log)
+	s, err := newServer(c, log, o)
 	if err != nil {
 		return err
 	}
-	s.options = o
 	s.Start()
+	return s.serve(ctx)
+}
+
+// serve is what Run does between Start and the end. It is the goroutine that looks
+// after the loops, tells the service manager, reloads and drains.
+func (s *Server) serve(ctx context.Context) error {
+	s.service.ready(s.status())
+	ticker := time.NewTicker(s.service.every())
+	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return s.Close()
-		case <-o.Hangups:
+		case <-s.options.Hangups:
 			s.reload()
+		case <-ticker.C:
+			s.attend()
 		}
 	}
 }
@@ -113,15 +126,26 @@ type Options struct {
 	Reread  func() (config.Config, error)
 	// SetLevel is told the log level when it changes; nil if it cannot.
 	SetLevel func(level string)
+	// Inherited are listening sockets of whoever started the process. One named
+	// "control" is for the control listener, the others are used in place of
+	// Config.Listen. New closes them.
+	Inherited []*os.File
 }
 
 // New opens the listeners; nothing is accepted before Start.
-func New(c config.Config, log *slog.Logger) (*Server, error) {
+func New(c config.Config, log *slog.Logger) (*Server, error) { return newServer(c, log, Options{}) }
+
+func newServer(c config.Config, log *slog.Logger, o Options) (*Server, error) {
+	sockets, err := sortInherited(o.Inherited)
+	if err != nil {
+		return nil, err
+	}
+	defer sockets.close()
 	soft, hard, err := poller.RaiseNoFile()
 	if err != nil {
 		log.Warn("limit of open files stays as it is", "soft", soft, "hard", hard, "error", err)
 	}
-	s := &Server{log: log, openFiles: int(min(soft, 1<<24)), asked: c}
+	s := &Server{log: log, options: o, service: newService(log), openFiles: int(min(soft, 1<<24)), asked: c}
 	s.places.seed = maphash.MakeSeed()
 	if err := s.apply(&c); err != nil {
 		return nil, err
@@ -149,26 +173,30 @@ func New(c config.Config, log *slog.Logger) (*Server, error) {
 	s.hub = room.NewHub(rooms)
 	s.metrics = newMetrics(s)
 	s.public = newPublicHTTP(s)
-	if s.reactor, err = poller.New(s.pollerConfig(loops)); err != nil {
+	if s.reactor, err = poller.New(s.pollerConfig(loops, sockets.public)); err != nil {
 		s.closeSpool()
 		return nil, err
 	}
-	if c.Control != "" {
-		if s.controlListener, err = net.Listen("tcp", c.Control); err != nil {
-			s.reactor.Stop()
-			s.closeSpool()
-			return nil, fmt.Errorf("control listener: %w", err)
-		}
+	if s.controlListener, err = s.listenControl(sockets.control); err != nil {
+		s.reactor.Stop()
+		s.closeSpool()
+		return nil, fmt.Errorf("control listener: %w", err)
+	}
+	if s.controlListener != nil {
 		s.control = s.controlServer()
 	}
 	return s, nil
 }
 
-func (s *Server) pollerConfig(loops int) poller.Config {
+func (s *Server) pollerConfig(loops int, inherited []*os.File) poller.Config {
 	c := s.settings()
+	listen := c.Listen
+	if len(inherited) > 0 {
+		listen = nil
+	}
 	busy := wsproto.Refusal{Status: 503, Message: "the server is full", Header: []string{"Retry-After: 5"}}
 	return poller.Config{
-		Listen: c.Listen, Loops: loops, MaxConnections: c.MaxConnections, AcceptRate: c.AcceptRate,
+		Listen: listen, Inherited: inherited, ReusePort: c.ReusePort, Loops: loops, MaxConnections: c.MaxConnections, AcceptRate: c.AcceptRate,
 		RefuseReply: busy.AppendTo(nil),
 		Socket: poller.SocketOptions{
 			NoDelay: c.NoDelay, NotSentLowat: c.NotSentLowat,
@@ -185,13 +213,14 @@ func (s *Server) pollerConfig(loops int) poller.Config {
 
 // Start begins to serve: the acceptor last, and then says that it is ready.
 func (s *Server) Start() {
+	s.service.start()
 	go s.sealer.run()
 	go s.public.run()
 	control := "off"
 	if s.control != nil {
 		control = s.controlListener.Addr().String()
 		go func() {
-			if err := s.control.Serve(s.controlListener); !errors.Is(err, http.ErrServerClosed) {
+			if err := s.control.Serve(s.controlListener); !errors.Is(err, http.ErrServerClosed) && !s.draining.Load() {
 				s.log.Error("control listener ended", "error", err)
 			}
 		}()
@@ -208,10 +237,12 @@ func (s *Server) Start() {
 func (s *Server) Close() error {
 	err := s.drain()
 	s.sealer.close()
-	s.stopReactor()
-	s.closeSpool()
+	if s.stopReactor() {
+		s.closeSpool()
+	}
 	s.shutDownHTTP()
 	s.behind.close()
+	s.service.close()
 	s.log.Info("stopped")
 	return err
 }

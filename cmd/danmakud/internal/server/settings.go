@@ -99,6 +99,8 @@ func roomConfig(c *config.Config) room.Config {
 // reload reads the settings again and takes over what can change. Whatever goes
 // wrong, the settings in force stay. Goroutine of Run only.
 func (s *Server) reload() {
+	s.service.reloading()
+	defer func() { s.service.ready(s.status()) }()
 	next, err := s.options.Reread()
 	if errors.Is(err, config.ErrNoFile) {
 		s.log.Warn("SIGHUP without effect", "reason", err.Error())
