@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// serviceManager is a fake one: it reads what it is told.
-type serviceManager struct {
+// supervisor is a fake one: it reads what it is told.
+type supervisor struct {
 	t    *testing.T
 	path string
 
@@ -26,9 +26,9 @@ type serviceManager struct {
 	told []string
 }
 
-func newServiceManager(t *testing.T) *serviceManager {
+func newSupervisor(t *testing.T) *supervisor {
 	t.Helper()
-	m := &serviceManager{t: t, path: filepath.Join(t.TempDir(), "notify")}
+	m := &supervisor{t: t, path: filepath.Join(t.TempDir(), "notify")}
 	m.changed = sync.NewCond(&m.mu)
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: m.path, Net: "unixgram"})
 	if err != nil {
@@ -53,7 +53,7 @@ func newServiceManager(t *testing.T) *serviceManager {
 
 // await waits for a message that has all of these lines, or beginnings of lines,
 // at or behind place from, and returns the place behind it.
-func (m *serviceManager) await(from int, lines ...string) int {
+func (m *supervisor) await(from int, lines ...string) int {
 	m.t.Helper()
 	expired := false
 	guard := time.AfterFunc(patience, func() {
@@ -84,10 +84,10 @@ func (m *serviceManager) await(from int, lines ...string) int {
 	}
 }
 
-// TestServiceManager: Type=notify-reload and WatchdogSec get what they need.
-func TestServiceManager(t *testing.T) {
+// TestSupervisor: Type=notify-reload and WatchdogSec get what they need.
+func TestSupervisor(t *testing.T) {
 	t.Parallel()
-	m := newServiceManager(t)
+	m := newSupervisor(t)
 	file := newSettingsFile(t, minimalSettings+"drain-grace = \"1s\"\n")
 	s := launch(t, []string{"NOTIFY_SOCKET=" + m.path, "WATCHDOG_USEC=500000"}, "--config="+file.path)
 	at := m.await(0, "READY=1", "STATUS=0 viewers")

@@ -45,8 +45,8 @@ func await(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// manager is a fake service manager.
-func manager(t *testing.T) *net.UnixConn {
+// supervisor is a fake service manager.
+func supervisor(t *testing.T) *net.UnixConn {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "notify")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
@@ -77,7 +77,7 @@ func told(conn *net.UnixConn) string {
 // gauge, and keeps the watchdog of the service manager from being fed; when it
 // turns again, all of that ends.
 func TestStuckLoop(t *testing.T) {
-	fake := manager(t)
+	fake := supervisor(t)
 	t.Setenv("WATCHDOG_USEC", "200000")
 	var out logged
 	c := config.Default()
