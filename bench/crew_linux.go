@@ -29,8 +29,9 @@ type crewMember struct {
 const hiddenWorker = "worker"
 
 // startCrew starts n worker processes: this program once more, spoken to over
-// its standard input and output. They die with the parent.
-func startCrew(n int) (*crew, error) {
+// its standard input and output, with more in their environment. They die with
+// the parent.
+func startCrew(n int, env ...string) (*crew, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -39,6 +40,7 @@ func startCrew(n int) (*crew, error) {
 	for range n {
 		cmd := exec.Command(self, hiddenWorker)
 		cmd.Stderr = os.Stderr
+		cmd.Env = append(os.Environ(), env...)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for the parent, which ends them in order
 		in, err := cmd.StdinPipe()
 		if err != nil {

@@ -17,6 +17,8 @@ type request struct {
 	Window   *window   `json:"window,omitempty"`
 	On       bool      `json:"on,omitempty"`
 	NapUS    int64     `json:"nap_us,omitempty"`
+
+	Attack *attackSpec `json:"attack,omitempty"`
 }
 
 // Orders.
@@ -29,6 +31,9 @@ const (
 	orderChurn  = "churn"  // start (on) or stop (off) joining; those in leave in their time
 	orderStatus = "status" // how all fleets are
 	orderNap    = "nap"    // let arrivals gather for a while between two looks
+	orderHush   = "hush"   // the senders stop before their schedule ends
+	orderKill   = "kill"   // all connections are reset at once, without a word
+	orderAttack = "attack" // begin (with a spec) or end (without) a hostile load
 	orderClose  = "close"  // end a fleet and hand over everything it saw
 )
 
@@ -37,6 +42,8 @@ type answer struct {
 	Error  string        `json:"error,omitempty"`
 	Status *workerStatus `json:"status,omitempty"`
 	Result *fleetResult  `json:"result,omitempty"`
+
+	Attack *attackResult `json:"attack,omitempty"`
 }
 
 // window is a span of intended send times whose latencies are kept apart.
@@ -94,6 +101,11 @@ type fleetResult struct {
 	Faults  faults            `json:"faults"`
 	Codes   map[string]int64  `json:"codes,omitempty"` // error answers by code
 	Delays  map[string][]byte `json:"delays"`          // encoded histograms by name
+
+	// Of fleets whose viewers return.
+	Outcomes map[string]int64 `json:"outcomes,omitempty"` // how connections failed or were ended, by kind
+	Epochs   map[string]int64 `json:"epochs,omitempty"`   // joins by the server's epoch
+	Closings map[int64]int64  `json:"closings,omitempty"` // close frames with 1012 by tenth of a second of nowMicros
 }
 
 // roomResult is one room as one worker saw it.
@@ -135,6 +147,39 @@ type skipRange struct {
 	From     uint64 `json:"f"`
 	To       uint64 `json:"t"`
 	Comments int64  `json:"c"`
+}
+
+// attackSpec says what to do.
+type attackSpec struct {
+	Kind        string  `json:"kind"`
+	Addr        string  `json:"addr"`
+	Room        string  `json:"room"`
+	Connections int     `json:"connections"` // kept at this number
+	OpenRate    float64 `json:"open_rate"`   // connects a second in all
+	SendRate    float64 `json:"send_rate"`   // writes a second in all
+	CPUShare    float64 `json:"cpu_share"`   // of one core
+	Sources     int     `json:"sources"`     // addresses from 127.0.0.200 on, at most 50
+}
+
+// attackResult is what a hostile load came to.
+type attackResult struct {
+	Opened   int64            `json:"opened"`
+	Failed   int64            `json:"failed"`    // connects that did not come about
+	Writes   int64            `json:"writes"`    // sends, of up to 64 frames each
+	Bytes    int64            `json:"bytes"`     // sent
+	Open     int64            `json:"open"`      // that the server had not closed at the end
+	MostOpen int64            `json:"most_open"` // at one time
+	Ends     map[string]int64 `json:"ends"`      // how the server ended the others: "close 1002", "408 Request Timeout", "reset"…
+	CPU      int64            `json:"cpu_ns"`
+	Elapsed  int64            `json:"elapsed_ns"`
+}
+
+// ended is how many connections the server closed.
+func (r *attackResult) ended() (n int64) {
+	for _, k := range r.Ends {
+		n += k
+	}
+	return n
 }
 
 func encodeLine(v any) ([]byte, error) {

@@ -27,6 +27,14 @@ type fleet struct {
 	spoken   bool  // comments have been sent
 	now      int64 // of the turn
 	serial   int32 // generation of the next viewer
+	again    []comeback
+
+	lookedBack, lookedLate int64 // when comebacks and late ones were last looked at
+
+	// Of viewers that return.
+	outcomes map[string]int64
+	epochs   map[string]int64
+	closings map[int64]int64
 
 	// What came.
 	status        fleetStatus
@@ -59,6 +67,9 @@ func newFleet(l *loop, p plan) (*fleet, error) {
 		loop: l, plan: p, to: to, handshake: newHandshake(&p),
 		next:          p.Worker,
 		codes:         map[string]int64{},
+		outcomes:      map[string]int64{},
+		epochs:        map[string]int64{},
+		closings:      map[int64]int64{},
 		roomErrors:    make([]int64, p.Rooms),
 		claims:        map[*roomLog][]historyClaim{},
 		recent:        newRoughDelays(),
@@ -84,7 +95,7 @@ func newFleet(l *loop, p plan) (*fleet, error) {
 
 // busy says whether the fleet has something to do without being asked.
 func (f *fleet) busy() bool {
-	return f.next < f.until || f.churning || f.plan.ChurnRate > 0 && len(f.members) > 0
+	return f.next < f.until || f.churning || len(f.again) > 0 || f.plan.ChurnRate > 0 && len(f.members) > 0
 }
 
 // step opens and ends connections as planned. Once a turn.
@@ -95,6 +106,9 @@ func (f *fleet) step(now int64) {
 	}
 	for f.next < f.until && f.status.Connecting < f.plan.InFlight && f.mayOpen(now) {
 		f.open(now)
+	}
+	if f.plan.Returns {
+		f.bringBack(now)
 	}
 	if f.plan.ChurnRate > 0 && now-f.looked >= 2000 {
 		f.looked = now
@@ -130,10 +144,14 @@ func (f *fleet) churn(now int64) {
 
 // open begins the next connection.
 func (f *fleet) open(now int64) {
-	p := &f.plan
-	number := f.next
-	f.next += p.Workers
+	f.next += f.plan.Workers
 	f.status.Wanted++
+	f.connect(f.next-f.plan.Workers, now)
+}
+
+// connect begins a viewer's connection.
+func (f *fleet) connect(number int, now int64) {
+	p := &f.plan
 	f.serial++
 	v := &viewer{
 		fleet: f, room: f.rooms[p.roomOf(number)], number: number, generation: f.serial,
@@ -141,6 +159,10 @@ func (f *fleet) open(now int64) {
 	}
 	fd, done, err := startConnect(f.to, number%p.Sources, p.Sources > 1)
 	if err != nil {
+		if p.Returns {
+			f.missed(number, err, now)
+			return
+		}
 		f.status.Failed++
 		f.faults.add(faultConnect, 1, "viewer %d: %v", number, err)
 		return
@@ -302,6 +324,7 @@ func (f *fleet) close() *fleetResult {
 	for _, w := range f.windows {
 		r.Delays[w.Name], _ = encodeDelays(w.delays)
 	}
+	r.Outcomes, r.Epochs, r.Closings = f.outcomes, f.epochs, f.closings
 	r.Faults = f.faults
 	r.Status = *f.report()
 	f.members = nil

@@ -18,7 +18,7 @@ func (v *viewer) join(payload []byte, now int64) {
 	v.seq.next = v.welcome + 1
 	v.state = joined
 	v.heard = now
-	v.early = !f.spoken
+	v.early = !f.spoken && f.plan.Senders > 0 // else nothing is known of what was said
 	record(f.joinDelays, now-v.began)
 	f.status.Connecting--
 	f.status.Joined++
@@ -54,10 +54,13 @@ func (v *viewer) readWelcome(payload []byte) error {
 		return fmt.Errorf("no seq")
 	case m.Epoch == "" || m.UID == "":
 		return fmt.Errorf("no epoch or uid")
-	case v.room.epoch != "" && v.room.epoch != m.Epoch:
+	case v.room.epoch != "" && v.room.epoch != m.Epoch && !v.fleet.plan.Returns:
 		return fmt.Errorf("epoch %q where others have %q", m.Epoch, v.room.epoch)
 	}
 	v.room.epoch = m.Epoch
+	if v.fleet.plan.Returns {
+		v.fleet.epochs[m.Epoch]++
+	}
 	v.welcome, v.uid = *m.Seq, m.UID
 	return v.readHistory(m.History)
 }

@@ -17,6 +17,13 @@ type judgement struct {
 	Faults   faults
 	Joined   int64
 	Failed   int64
+	Stayed   int64 // viewers whose connection was open at the end
+
+	// Of fleets whose viewers return.
+	Outcomes map[string]int64
+	Epochs   map[string]int64
+	Closings map[int64]int64
+
 	Batches  int64 // distinct, over all rooms: how many were sealed
 	Deflated int64 // of those, how many came compressed to viewers that take it
 	Inflated int64 // frames that the workers inflated; all others were compared with them
@@ -43,16 +50,20 @@ type roomTruth struct {
 // judge puts the results of all workers together and decides what was right.
 // Everything is exact: no tolerance anywhere.
 func judge(p *plan, results []*fleetResult) *judgement {
-	v := &judgement{Errors: map[string]int64{}, Skips: map[string]int64{}}
+	v := &judgement{
+		Errors: map[string]int64{}, Skips: map[string]int64{},
+		Outcomes: map[string]int64{}, Epochs: map[string]int64{}, Closings: map[int64]int64{},
+	}
 	for _, r := range results {
 		v.Faults.merge(r.Faults)
 		v.Joined += r.Status.Joins
 		v.Failed += int64(r.Status.Failed)
 		v.Sent += r.Status.Sent
 		v.Inflated += r.Status.Inflated
-		for code, n := range r.Codes {
-			v.Errors[code] += n
-		}
+		addCounts(v.Errors, r.Codes)
+		addCounts(v.Outcomes, r.Outcomes)
+		addCounts(v.Epochs, r.Epochs)
+		addCounts(v.Closings, r.Closings)
 	}
 	truths := v.collect(p, results)
 	if p.Speaks == speaksRelay {
@@ -72,6 +83,9 @@ func judge(p *plan, results []*fleetResult) *judgement {
 			if w.Level == verified {
 				v.Verified++
 			}
+			if !w.Gone {
+				v.Stayed++
+			}
 			switch p.Speaks {
 			case speaksDanmaku:
 				v.viewer(w, truths[p.roomOf(w.Viewer)])
@@ -81,6 +95,12 @@ func judge(p *plan, results []*fleetResult) *judgement {
 		}
 	}
 	return v
+}
+
+func addCounts[K comparable](to, from map[K]int64) {
+	for k, n := range from {
+		to[k] += n
+	}
 }
 
 // collect merges the rooms of all workers and checks that they agree.

@@ -43,7 +43,9 @@ type noticeMessage struct {
 	Comments int64            `json:"comments"`
 	Code     string           `json:"code"`
 	Reason   string           `json:"reason"`
-	Text     string           `json:"text"` // the floor's relay sends comments back as they came
+
+	RetryAfterMS int64  `json:"retry_after_ms"`
+	Text         string `json:"text"` // the floor's relay sends comments back as they came
 }
 
 var (

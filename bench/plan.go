@@ -49,6 +49,11 @@ type plan struct {
 	ChurnRate float64       `json:"churn_rate"` // joins a second over all workers; 0 = a steady fleet
 	Stay      time.Duration `json:"stay"`       // mean time a churning viewer stays
 
+	// Returns: a viewer whose connection could not be made comes back at once,
+	// and one that is told to come back (goodbye, 1012) does so in its time.
+	// Neither is a fault; both are counted in the outcomes.
+	Returns bool `json:"returns"`
+
 	Seed    uint64 `json:"seed"`
 	Worker  int    `json:"worker"` // of this worker, filled in when sent to it
 	Workers int    `json:"workers"`

@@ -54,6 +54,9 @@ type viewer struct {
 	skips    []skipRange
 	echoes   map[uint32]*sequence // relay only: by sender
 
+	told       bool  // goodbye has come
+	retryAfter int64 // of the goodbye, ms
+
 	out *sender // nil unless it sends; has its own lock
 }
 
@@ -427,6 +430,7 @@ func (v *viewer) notice(payload []byte) {
 		f.roomErrors[v.room.index]++
 	case "goodbye":
 		f.codes["goodbye:"+m.Reason]++
+		v.told, v.retryAfter = true, m.RetryAfterMS
 	case "ack", "pong":
 	default:
 		f.faults.add(faultUnknown, 1, "viewer %d: %.120q", v.number, payload)
@@ -471,9 +475,13 @@ func (v *viewer) closed(payload []byte) {
 		code = binary.BigEndian.Uint16(payload)
 	}
 	if v.state == leaving {
-		if code != 1000 {
+		if code != 1000 && !(v.fleet.plan.Returns && code == 1012) { // both may have begun to close
 			v.fleet.faults.add(faultClose, 1, "viewer %d left with 1000 and was answered %d", v.number, code)
 		}
+		return
+	}
+	if v.fleet.plan.Returns && code == 1012 {
+		v.dismissed(payload)
 		return
 	}
 	v.fleet.faults.add(faultClosed, 1, "viewer %d: close %d %.100q", v.number, code, payload[min(2, len(payload)):])
@@ -485,10 +493,19 @@ func (v *viewer) end(err error) {
 	switch v.state {
 	case connecting, upgrading, joining:
 		f.status.Connecting--
+		if f.plan.Returns {
+			f.missed(v.number, err, nowMicros())
+			break
+		}
 		f.status.Failed++
 		f.faults.add(faultConnect, 1, "viewer %d: %v", v.number, err)
 	case joined:
 		f.status.Joined--
+		if f.plan.Returns && v.closeSeen {
+			f.status.Leaves++
+			f.comeBack(v.number, nowMicros()+1000*v.retryAfter)
+			break
+		}
 		f.status.Gone++
 		if err != nil && !v.closeSeen {
 			f.faults.add(faultClosed, 1, "viewer %d after %d batches: %v", v.number, v.batches, err)

@@ -14,6 +14,7 @@ import (
 type worker struct {
 	loop   *loop
 	pacers map[int]*pacer
+	attack *attack // nil: none is under way
 }
 
 // serveWorker answers requests from in until it ends. It returns with all
@@ -28,6 +29,9 @@ func serveWorker(in io.Reader, out io.Writer) error {
 	defer func() {
 		for _, p := range w.pacers {
 			p.end()
+		}
+		if w.attack != nil {
+			w.attack.stop()
 		}
 		l.end()
 	}()
@@ -75,6 +79,13 @@ func (w *worker) carryOut(r *request) (a *answer, err error) {
 		w.loop.do(func() { w.loop.nap = r.NapUS })
 	case orderSend:
 		err = w.startSending(r)
+	case orderHush:
+		if p := w.pacers[r.Fleet]; p != nil {
+			p.end()
+			w.retire(r.Fleet, p)
+		}
+	case orderAttack:
+		a.Attack, err = w.besiege(r.Attack)
 	case orderClose:
 		a.Result, err = w.close(r.Fleet)
 	default:
@@ -97,6 +108,8 @@ func (w *worker) tell(r *request) error {
 		f.windows = append(f.windows, &latencyWindow{window: *r.Window, delays: newDelays()})
 	case orderStall:
 		return f.stall(r.On)
+	case orderKill:
+		f.kill()
 	case orderChurn:
 		f.churning = r.On
 		f.nextOpen = 0
