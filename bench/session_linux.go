@@ -20,18 +20,24 @@ type session struct {
 	crew    *crew
 	nonce   string // in the names of all rooms, so that runs do not meet
 	fleets  int
+	retired []*target // servers started besides, to be stopped too
 }
 
 // newSession starts the server, if asked to, and the workers. The caller must
 // call finish or abandon.
 func newSession(name string, o options, connections int) (*session, error) {
+	return newSessionAt(name, o, connections, findTarget)
+}
+
+// newSessionAt is newSession with a server of its own making.
+func newSessionAt(name string, o options, connections int, find func(*options) (*target, error)) (*session, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
 	s := &session{options: o, card: NewRunCard(name), nonce: "b" + strconv.FormatUint(rand.Uint64()>>20, 36)}
 	s.fillParameters()
 	var err error
-	if s.target, err = findTarget(&o); err != nil {
+	if s.target, err = find(&o); err != nil {
 		return nil, err
 	}
 	s.card.Server = &s.target.info
@@ -64,6 +70,9 @@ func (s *session) abandon() error {
 	var err error
 	if s.crew != nil {
 		err = s.crew.end()
+	}
+	for _, t := range s.retired {
+		err = errors.Join(err, t.stop())
 	}
 	return errors.Join(err, s.target.stop())
 }
@@ -243,6 +252,9 @@ func (p *party) close() (*judgement, map[string]*hdrhistogram.Histogram, error) 
 // error is the exit status: nil only if everything passed.
 func (s *session) finish() error {
 	err := s.crew.end()
+	for _, t := range s.retired {
+		err = errors.Join(err, t.stop())
+	}
 	if stopErr := s.target.stop(); stopErr != nil {
 		s.card.Notes = append(s.card.Notes, stopErr.Error())
 		err = errors.Join(err, stopErr)

@@ -39,11 +39,22 @@ func findTarget(o *options) (*target, error) {
 		return nil, err
 	}
 	args := append([]string{"serve", "--listen", addr, "--control", control, "--comment-rate", "0"}, o.serverFlags...)
+	t, err := launch(exec.Command(o.server, args...), addr, control)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.awaitReady(); err != nil {
+		return nil, errors.Join(err, t.stop())
+	}
+	t.askVersion(o.server)
+	return t, nil
+}
+
+// launch starts a server process; it may not be ready yet.
+func launch(cmd *exec.Cmd, addr, control string) (*target, error) {
 	t := &target{
-		info:   ServerInfo{Addr: addr, Control: control, Spawned: true, Command: append([]string{o.server}, args...)},
-		cmd:    exec.Command(o.server, args...),
-		output: &tailBuffer{limit: 16 << 10},
-		exited: make(chan error, 1),
+		info: ServerInfo{Addr: addr, Control: control, Spawned: true, Command: cmd.Args},
+		cmd:  cmd, output: &tailBuffer{limit: 16 << 10}, exited: make(chan error, 1),
 	}
 	t.cmd.Stdout, t.cmd.Stderr = t.output, t.output
 	// The main goroutine is locked to the main thread, so this is the death of bench.
@@ -53,13 +64,13 @@ func findTarget(o *options) (*target, error) {
 	}
 	t.info.Pid = t.cmd.Process.Pid
 	go func() { t.exited <- t.cmd.Wait() }()
-	if err := t.awaitReady(); err != nil {
-		return nil, errors.Join(err, t.stop())
-	}
-	if out, err := exec.Command(o.server, "version").Output(); err == nil {
+	return t, nil
+}
+
+func (t *target) askVersion(program string) {
+	if out, err := exec.Command(program, "version").Output(); err == nil {
 		t.info.Version = strings.TrimSpace(string(out))
 	}
-	return t, nil
 }
 
 // awaitReady asks the control listener until the server is ready.
