@@ -32,6 +32,8 @@ type fakeServer struct {
 	mu    sync.Mutex
 	conns []*fakeConn // in the order of joining
 	rooms map[string]*fakeRoom
+	epoch string
+	asked int // handshakes
 }
 
 // mistakes are hooks into what the fake does. nil is to do it right.
@@ -46,6 +48,10 @@ type mistakes struct {
 	noHistory bool
 	// extensions may change the answer to an offer of permessage-deflate.
 	extensions func(answer string) string
+	// plainOnly takes the extension and never compresses.
+	plainOnly bool
+	// turnAway answers the nth handshake with this instead of 101; "" is not to.
+	turnAway func(nth int) string
 	// refuse answers a comment with an error instead of taking it.
 	refuse func(nth int) bool
 }
@@ -92,7 +98,7 @@ func startFake(t *testing.T, m mistakes) *fakeServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &fakeServer{listener: l, mistakes: m, stop: make(chan struct{}), rooms: map[string]*fakeRoom{}}
+	s := &fakeServer{listener: l, mistakes: m, stop: make(chan struct{}), rooms: map[string]*fakeRoom{}, epoch: "e1"}
 	s.all.Go(s.accept)
 	s.all.Go(s.tick)
 	t.Cleanup(s.end)
@@ -153,7 +159,7 @@ func (s *fakeServer) seal(r *fakeRoom) {
 	text := fmt.Sprintf(`{"type":"batch","room":%q,"seq":%d,"ts":%d,"comments":%s}`, r.name, r.seq, time.Now().UnixMilli(), list)
 	plain := serverFrame(opText, []byte(text))
 	packed := deflatedFrame([]byte(text))
-	if r.seq%7 == 0 {
+	if r.seq%7 == 0 || s.mistakes.plainOnly {
 		packed = plain // a message may always go uncompressed
 	}
 	for _, c := range s.conns {
@@ -179,6 +185,10 @@ func (s *fakeServer) serve(conn net.Conn) {
 	in := bufio.NewReader(conn)
 	req, err := http.ReadRequest(in)
 	if err != nil {
+		return
+	}
+	if answer := s.turnsAway(); answer != "" {
+		_, _ = io.WriteString(conn, "HTTP/1.1 "+answer+"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 		return
 	}
 	sum := sha1.Sum([]byte(req.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
@@ -209,6 +219,35 @@ func (s *fakeServer) serve(conn net.Conn) {
 	}
 }
 
+func (s *fakeServer) turnsAway() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked++
+	if s.mistakes.turnAway == nil {
+		return ""
+	}
+	return s.mistakes.turnAway(s.asked)
+}
+
+// dismiss says goodbye to all connections and closes them with 1012; from then
+// on it is another server. goodbye may leave out the words for a connection.
+func (s *fakeServer) dismiss(goodbye func(number int) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.epoch = "e2"
+	for _, c := range s.conns {
+		if c.room == nil {
+			continue
+		}
+		c.room = nil
+		if goodbye(c.number) {
+			_, _ = c.conn.Write(serverFrame(opText, []byte(`{"type":"goodbye","reason":"draining","retry_after_ms":50}`)))
+		}
+		_, _ = c.conn.Write(serverFrame(opClose, []byte{1012 >> 8, 1012 & 0xff}))
+		_ = c.conn.(*net.TCPConn).CloseWrite()
+	}
+}
+
 // join answers the handshake and puts the connection into its room, in one go.
 func (s *fakeServer) join(conn net.Conn, room, head string, deflate bool) *fakeConn {
 	s.mu.Lock()
@@ -225,7 +264,7 @@ func (s *fakeServer) join(conn net.Conn, room, head string, deflate bool) *fakeC
 	if len(r.past) == 0 || s.mistakes.noHistory {
 		history = []byte("[]")
 	}
-	text := fmt.Sprintf(`{"type":"welcome","room":%q,"epoch":"e1","seq":%d,"tick_ms":15,"online":1,"uid":"u%d","history":%s}`, room, r.seq, c.number, history)
+	text := fmt.Sprintf(`{"type":"welcome","room":%q,"epoch":%q,"seq":%d,"tick_ms":15,"online":1,"uid":"u%d","history":%s}`, room, s.epoch, r.seq, c.number, history)
 	if s.mistakes.welcome != nil {
 		text = s.mistakes.welcome(c.number, text)
 	}
@@ -247,6 +286,9 @@ func (s *fakeServer) publish(c *fakeConn, payload []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := c.room
+	if r == nil {
+		return // it has been dismissed
+	}
 	r.taken++
 	if s.mistakes.refuse != nil && s.mistakes.refuse(r.taken) {
 		_, _ = c.conn.Write(serverFrame(opText, []byte(`{"type":"error","code":"rate_limited","message":"slower"}`)))
