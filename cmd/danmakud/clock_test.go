@@ -13,7 +13,7 @@ var wallClocks = map[string]string{
 	"cmd/danmakud/internal/server: comment":   "the time that a comment shows",
 	"cmd/danmakud/internal/server: sealRooms": "the time that a batch shows",
 	"cmd/danmakud/internal/server: sealDue":   "the time that a batch shows",
-	"cmd/danmakud/internal/server: New":       "names this run, so that sequences of two runs are told apart",
+	"cmd/danmakud/internal/server: newServer": "names this run, so that sequences of two runs are told apart",
 	"cmd/danmakud/internal/server: firstID":   "comment ids rise over restarts",
 }
 
