@@ -23,7 +23,7 @@ var inflateTail = []byte{0x00, 0x00, 0xFF, 0xFF, 0x01, 0x00, 0x00, 0xFF, 0xFF}
 // alone: the answer to the offer said client_no_context_takeover. One goroutine
 // at a time; one serves any number of connections, so idle ones hold nothing.
 type Inflater struct {
-	flate io.ReadCloser // nil until the first compressed message; about 45 KiB
+	flate io.ReadCloser // nil until the first compressed message; about 40 KiB
 	in    []byte        // the payload with its tail
 	src   bytes.Reader  // over in
 	out   []byte        // the message inflated last

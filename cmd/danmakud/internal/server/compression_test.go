@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/config"
+	"github.com/danmakud/danmakud/room"
 	"github.com/danmakud/danmakud/wsproto"
 	"github.com/gorilla/websocket"
 )
@@ -103,8 +104,8 @@ func TestCompressionFollowsTheViewer(t *testing.T) {
 		before := s.hub.Sealed()
 		v.say(`{"type":"comment","text":"%s"}`, strings.Repeat("6", 100))
 		v.expect("batch")
-		if s.hub.Sealed() != before+1 || s.hub.Encoded(1) != before+1 {
-			t.Fatalf("%d batches, %d compressed", s.hub.Sealed(), s.hub.Encoded(1))
+		if s.hub.Sealed() != before+1 || s.hub.Encoded(room.EncodingJSONDeflate) != before+1 {
+			t.Fatalf("%d batches, %d compressed", s.hub.Sealed(), s.hub.Encoded(room.EncodingJSONDeflate))
 		}
 	}
 	for i := range 12 {
@@ -150,6 +151,34 @@ func TestCompressionOffAndDeclined(t *testing.T) {
 		conn.Close()
 	}
 	eventually(t, on, `danmakud_closes_total{reason="refused_extensions"} 1`)
+}
+
+// A reload decides about who comes later; who is there keeps what it negotiated.
+func TestCompressionAfterReload(t *testing.T) {
+	s := start(t, func(c *config.Config) { c.CommentRate, c.CompressionMin = 0, 1 })
+	before := joinCompressed(t, s, "r")
+	changed := *s.settings()
+	changed.Compression, changed.CompressionLevel = false, 1
+	if err := s.apply(&changed); err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range s.handlers {
+		on(t, h, func() {}) // has the new settings
+	}
+	dialer := websocket.Dialer{EnableCompression: true}
+	conn, r, err := dialer.Dial("ws://"+s.addr()+"/ws/r", nil)
+	if err != nil || r.Header.Get("Sec-WebSocket-Extensions") != "" {
+		t.Fatalf("%v %v", r, err)
+	}
+	defer conn.Close()
+	after := viewer{t, conn}
+	after.expect("welcome")
+	before.say(`{"type":"comment","text":"%s"}`, strings.Repeat("6", 100))
+	before.expect("batch")
+	after.expect("batch")
+	if s.hub.Encoded(room.EncodingJSONDeflate) != 1 {
+		t.Error("who was there gets no compressed batches")
+	}
 }
 
 // What is wrong with a compressed message ends the connection, each with its own

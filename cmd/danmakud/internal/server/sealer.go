@@ -1,10 +1,15 @@
 package server
 
 import (
+	"slices"
 	"time"
 
 	"github.com/danmakud/danmakud/room"
 )
+
+// postMost is how many batches are encoded before the loops get them: with many
+// rooms due at once the first shall not wait until the last is compressed.
+const postMost = 64
 
 // hubSweepEvery is how often empty rooms are looked for.
 const hubSweepEvery = 10 * time.Second
@@ -65,7 +70,9 @@ func (l *sealer) run() {
 func (l *sealer) sealDue(now int64) {
 	s := l.server
 	l.batches = s.hub.SealDue(l.batches[:0], now, time.Now().UnixMilli())
-	s.post(l.batches, nil, now)
+	for some := range slices.Chunk(l.batches, postMost) {
+		s.post(some, nil, now)
+	}
 	clear(l.batches)
 }
 
