@@ -180,7 +180,7 @@ func TestSocketActivation(t *testing.T) {
 	v.write([]byte(requestHead("/ws/a")))
 	v.accepted()
 
-	stream := newStream(t, a.viewers.Addr().String())
+	stream := newStream(t, here, a.viewers.Addr().String())
 	stream.await(50)
 	first.signal(syscall.SIGTERM)
 	if status := first.wait(); status != exitOK {
@@ -200,6 +200,7 @@ func TestSocketActivation(t *testing.T) {
 // waits for its welcome. Some four hundred a second.
 type stream struct {
 	t       *testing.T
+	place   place
 	address string
 	stop    chan struct{}
 	running sync.WaitGroup
@@ -211,8 +212,8 @@ type stream struct {
 	errors   []error
 }
 
-func newStream(t *testing.T, address string) *stream {
-	s := &stream{t: t, address: address, stop: make(chan struct{})}
+func newStream(t *testing.T, where place, address string) *stream {
+	s := &stream{t: t, place: where, address: address, stop: make(chan struct{})}
 	s.changed = sync.NewCond(&s.mu)
 	for range 4 {
 		s.running.Go(s.run)
@@ -243,7 +244,7 @@ func (s *stream) run() {
 }
 
 func (s *stream) one() error {
-	conn, err := net.DialTimeout("tcp", s.address, patience)
+	conn, err := s.place.dial(s.address)
 	if err != nil {
 		return err
 	}

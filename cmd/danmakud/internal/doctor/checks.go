@@ -67,6 +67,19 @@ func (e *examination) queues() {
 	}
 }
 
+// handOver: what becomes of connections that wait in the queue of a process which
+// hands its port over to another one.
+func (e *examination) handOver() {
+	v, ok := e.host.sysctl("net.ipv4.tcp_migrate_req")
+	if !ok {
+		return // before Linux 5.14
+	}
+	status := judge(v, 0, 1)
+	e.add("net.ipv4.tcp_migrate_req", status, number(v), number(1),
+		"matters to a hand-over with --reuse-port only: without it, connections still waiting for the old process are reset when it goes")
+	e.raise(status, "net.ipv4.tcp_migrate_req", 1)
+}
+
 // ports: only the connecting side uses them up.
 func (e *examination) ports() {
 	v, ok := e.host.sysctls("net.ipv4.ip_local_port_range", 2)

@@ -67,6 +67,7 @@ func Examine(h Host, connections int) Report {
 	if h.OS == "linux" {
 		e.machineFiles()
 		e.queues()
+		e.handOver()
 		e.ports()
 		e.tcpMemory()
 		e.socketMinimum()

@@ -32,6 +32,7 @@ func roomyFiles() map[string]string {
 		"proc/sys/net/core/somaxconn":                                "4096",
 		"proc/sys/net/ipv4/tcp_max_syn_backlog":                      "4096",
 		"proc/sys/net/ipv4/ip_local_port_range":                      "1024\t65535",
+		"proc/sys/net/ipv4/tcp_migrate_req":                          "1",
 		"proc/sys/net/ipv4/tcp_mem":                                  "1000000\t1500000\t2000000",
 		"proc/sys/net/ipv4/tcp_rmem":                                 "4096\t131072\t6291456",
 		"proc/sys/net/ipv4/tcp_wmem":                                 "4096\t16384\t4194304",
@@ -80,8 +81,8 @@ func TestRoomyHostIsOK(t *testing.T) {
 			t.Errorf("%+v has an empty field", c)
 		}
 	}
-	if len(r.Checks) != 12 {
-		t.Errorf("%d checks, want 12", len(r.Checks))
+	if len(r.Checks) != 13 {
+		t.Errorf("%d checks, want 13", len(r.Checks))
 	}
 }
 
@@ -105,6 +106,7 @@ func TestEachCheck(t *testing.T) {
 		{name: "file-max tight", file: "proc/sys/fs/file-max", text: "102320", check: "fs.file-max", status: Warn, remedy: "fs.file-max"},
 		{name: "somaxconn", file: "proc/sys/net/core/somaxconn", text: "128", check: "net.core.somaxconn", status: Warn, remedy: "sysctl -w net.core.somaxconn=4096"},
 		{name: "syn", file: "proc/sys/net/ipv4/tcp_max_syn_backlog", text: "512", check: "net.ipv4.tcp_max_syn_backlog", status: Warn, remedy: "net.ipv4.tcp_max_syn_backlog = 4096"},
+		{name: "migrate", file: "proc/sys/net/ipv4/tcp_migrate_req", text: "0", check: "net.ipv4.tcp_migrate_req", status: Warn, remedy: "net.ipv4.tcp_migrate_req = 1"},
 		{name: "ports", file: "proc/sys/net/ipv4/ip_local_port_range", text: "32768 60999", check: "net.ipv4.ip_local_port_range", status: Warn, remedy: "ip_local_port_range='1024 65535'"},
 		{name: "tcp_mem short", file: "proc/sys/net/ipv4/tcp_mem", text: "10 20 99999", check: "net.ipv4.tcp_mem", status: Fail, remedy: "net.ipv4.tcp_mem='200000 300000 400000'"},
 		{name: "tcp_mem tight", file: "proc/sys/net/ipv4/tcp_mem", text: "10 199999 400000", check: "net.ipv4.tcp_mem", status: Warn, remedy: "net.ipv4.tcp_mem"},
@@ -292,7 +294,7 @@ func TestJSON(t *testing.T) {
 	if err := json.Unmarshal(b.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}
-	if got.Connections != 100_000 || got.OK || len(got.Checks) != 12 || got.Checks[0].Status != "fail" || got.Remedy.OpenFiles != 100352 {
+	if got.Connections != 100_000 || got.OK || len(got.Checks) != 13 || got.Checks[0].Status != "fail" || got.Remedy.OpenFiles != 100352 {
 		t.Errorf("%+v", got)
 	}
 }
