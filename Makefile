@@ -56,7 +56,7 @@ unit:
 
 verify: ## tests with the verify tag: loops check their invariants each turn
 	$(GO) test $(RACE) -shuffle=on -tags verify ./poller ./room ./cmd/danmakud/internal/server
-	$(GO) test $(RACE) -shuffle=on -tags verify -run 'TestB[0-9]|Drain|Slow|Vanish|Soak' ./cmd/danmakud
+	$(GO) test $(RACE) -shuffle=on -tags verify -run 'TestB[0-9]|Drain|Slow|Vanish|ResetStorm|Soak' ./cmd/danmakud
 
 soak: ## churn for SOAK (20m) with invariants checked each turn, and cut links at the default timeouts
 	SOAK=$(SOAK) $(GO) test $(RACE) -count=1 -tags verify -timeout 3h -v -run 'Soak' ./cmd/danmakud

@@ -31,7 +31,6 @@ func TestCutLink(t *testing.T) {
 		{"written to, their link is down", written, true, func(t *testing.T, c *cable) { c.ip(t, viewerEnd, "link", "set", "dev", "link", "down") }, "timeout"},
 		{"silent, nothing passes", silent, false, blackHole, "pong_timeout"},
 		{"silent, nothing comes back", silent, false, func(_ *testing.T, c *cable) { c.setFrom(viewerEnd, hole) }, "pong_timeout"},
-		{"silent, our own link is down", silent, false, func(t *testing.T, c *cable) { c.ip(t, serverEnd, "link", "set", "dev", "link", "down") }, "pong_timeout"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -47,7 +46,9 @@ func TestCutLink(t *testing.T) {
 			for range viewers {
 				go far.join("cut").stay()
 			}
-			time.Sleep(2500 * time.Millisecond) // longer than the clocks: whoever answers stays
+			if !tc.talks {
+				time.Sleep(2500 * time.Millisecond) // longer than the clocks: whoever answers stays
+			}
 			if n := near.online("cut"); n != present+viewers {
 				t.Fatalf("%d are online before the cut, want %d", n, present+viewers)
 			}

@@ -83,7 +83,7 @@ func TestResetStorm(t *testing.T) {
 // some go others find a place.
 func TestOutOfFiles(t *testing.T) {
 	t.Parallel()
-	const files, come = 120, 160
+	const files, come, refusals = 120, 160, 3
 	cmd := exec.Command("sh", "-c", `ulimit -n "$1" && shift && exec "$@"`, "sh", strconv.Itoa(files), underTest(t),
 		"--listen=127.0.0.1:0", "--control=127.0.0.1:0", "--drain-time=1s", "--loops=2", "--tick=10ms", "--comment-rate=0", "--max-connections=1000")
 	s := launchCommand(t, here, nil, cmd)
@@ -111,11 +111,11 @@ func TestOutOfFiles(t *testing.T) {
 		default:
 			t.Fatalf("answered %s", r.Status)
 		}
-		if refused == 5 {
+		if refused == refusals {
 			break // each waits for a pause to end
 		}
 	}
-	if refused != 5 || len(in) < files/2 {
+	if refused != refusals || len(in) < files/2 {
 		t.Fatalf("%d were served and %d refused with %d files", len(in), refused, files)
 	}
 	in[0].send(say("still here", ""))
@@ -129,8 +129,8 @@ func TestOutOfFiles(t *testing.T) {
 	}
 	s.awaitMetric("danmakud_connections", float64(len(in)-len(in)/2)) // the control listener waited for a file too
 	m := s.metrics()
-	if m[`danmakud_rejected_total{reason="open_files"}`] != 5 || m["danmakud_accept_paused_total"] == 0 || m["danmakud_accept_errors_total"] == 0 {
-		t.Errorf("%v are counted as refused, %v pauses, %v errors; want 5 and some",
+	if m[`danmakud_rejected_total{reason="open_files"}`] != refusals || m["danmakud_accept_paused_total"] == 0 || m["danmakud_accept_errors_total"] == 0 {
+		t.Errorf("%v are counted as refused, %v pauses, %v errors; want 3 and some",
 			m[`danmakud_rejected_total{reason="open_files"}`], m["danmakud_accept_paused_total"], m["danmakud_accept_errors_total"])
 	}
 	for range len(in) / 2 {

@@ -58,7 +58,7 @@ func TestSoak(t *testing.T) {
 		t.Skip("the short form runs in builds with the tag verify; SOAK=20m for the long one")
 	}
 	k := &soak{
-		s: startServer(t, "--loops=2", "--tick=20ms", "--comment-rate=0", "--ring=4", "--history=5", "--max-rooms=40", "--compression-min=300",
+		s: startServer(t, "--loops=2", "--tick=20ms", "--comment-rate=0", "--ring=4", "--history=5", "--max-rooms=40", "--trusted-proxy=127.0.0.0/8", "--max-connections-per-address=40", "--compression-min=300",
 			"--tcp-send-buffer=8KiB", "--tcp-notsent-lowat=4096", "--handshake-timeout=2s", "--idle-timeout=2s", "--pong-timeout=2s", "--stall-timeout=4s"),
 		bad:  make(chan struct{}),
 		acts: make(map[string]int),
@@ -102,6 +102,9 @@ func (k *soak) churn(t *testing.T, seed uint64, crowd int, length time.Duration)
 	}
 	for began := time.Now(); time.Since(began) < length && !over(k.bad); {
 		time.Sleep(min(time.Minute, max(0, length-time.Since(began))))
+		if err := k.s.signal(syscall.SIGHUP); err != nil { // nothing changes, everything is taken over anew
+			k.fail(err)
+		}
 		m := k.s.metrics()
 		t.Logf("%6s: %v connections, %v accepted, %v batches, %v frames, %v skipped, %v blocked, RSS %.0f MiB",
 			time.Since(began).Round(time.Second), m["danmakud_connections"], m["danmakud_accepted_total"], m["danmakud_batches_sealed_total"],
@@ -146,7 +149,7 @@ func (k *soak) report(t *testing.T) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	t.Logf("done: %v", k.acts)
-	for _, act := range []string{"comment", "compressed comment", "switch", "ping", "like", "nonsense", "stall", "plain HTTP", "half head", "no request",
+	for _, act := range []string{"comment", "compressed comment", "switch", "ping", "like", "nonsense", "stall", "plain HTTP", "behind a proxy", "half head", "no request",
 		"close frame", "FIN", "RST", "half frame", "half-closed", "violation", "stalled to the end"} {
 		if k.acts[act] == 0 {
 			t.Errorf("%s never happened: the test shows less than it says", act)
@@ -274,17 +277,22 @@ func (k *soak) aRoom(r *rand.Rand) string {
 // watch is a viewer's life in rooms.
 func (v *soakViewer) watch(r *rand.Rand, small bool, end <-chan struct{}) {
 	v.room = v.k.aRoom(r)
-	var offers []string
+	var extra []string
 	if r.IntN(2) == 0 {
 		v.k.did("offer of compression")
-		offers = append(offers, deflateOffer)
+		extra = append(extra, deflateOffer)
 	}
-	if err := v.writeAll([]byte(requestHead("/ws/"+v.room, offers...))); err != nil {
+	if r.IntN(3) == 0 {
+		v.k.did("behind a proxy")
+		// Few addresses: places that are not given back would soon be used up.
+		extra = append(extra, fmt.Sprintf("X-Forwarded-For: 203.0.113.%d\r\n", 1+r.IntN(8)))
+	}
+	if err := v.writeAll([]byte(requestHead("/ws/"+v.room, extra...))); err != nil {
 		v.k.fail(err)
 		return
 	}
 	if err := v.readAccepted(); err != nil {
-		if strings.Contains(err.Error(), "answered 503") {
+		if strings.Contains(err.Error(), "no place for another room") {
 			v.k.did("refused for lack of rooms")
 			return
 		}
