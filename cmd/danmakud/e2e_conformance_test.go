@@ -59,15 +59,6 @@ func conform(t *testing.T, s *instance, on conformance.Target, path func(conform
 	t.Logf("%d cases run, %d failed, %d at a time on %d processors", len(all), failed.Load(), conformanceClients, runtime.GOMAXPROCS(0))
 }
 
-// startEcho runs danmakud echo on a free port. At the end of the test it is
-// stopped by SIGTERM and must have ended well.
-func startEcho(t *testing.T, flags ...string) *instance {
-	t.Helper()
-	s := launch(t, nil, append([]string{"echo", "--listen=127.0.0.1:0"}, flags...)...)
-	s.awaitReady()
-	return s
-}
-
 // TestConformanceIsNotInTheBinary: the table is for tests alone.
 func TestConformanceIsNotInTheBinary(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", ".").Output()
@@ -76,17 +67,5 @@ func TestConformanceIsNotInTheBinary(t *testing.T) {
 	}
 	if deps := string(out); !strings.Contains(deps, "/internal/echo\n") || strings.Contains(deps, "/internal/conformance\n") {
 		t.Errorf("the binary is made of:\n%s", deps)
-	}
-}
-
-// TestEchoIsHidden: the help of the whole command is for operators.
-func TestEchoIsHidden(t *testing.T) {
-	tr := newTrial(t, nil, "--help")
-	if status := tr.run(); status != exitOK || strings.Contains(tr.out.String(), "echo") {
-		t.Errorf("exit status %d, help:\n%s", status, tr.out.String())
-	}
-	tr = newTrial(t, nil, "echo", "--help")
-	if status := tr.run(); status != exitOK || !strings.Contains(tr.out.String(), "--max-message") {
-		t.Errorf("exit status %d, help:\n%s", status, tr.out.String())
 	}
 }

@@ -56,6 +56,7 @@ type dialogue struct {
 	conn   net.Conn
 	chop   int
 	reader reader
+	hungup bool // the client's side is shut down
 	buffer [64 << 10]byte
 }
 
@@ -85,6 +86,7 @@ func (d *dialogue) read() error {
 // step sends while it reads, since neither side may wait for the other.
 func (d *dialogue) step(s Step, hangup bool) error {
 	written := make(chan error, 1)
+	d.hungup = hangup
 	go func() {
 		err := d.write(s.Send)
 		if err == nil && hangup {
@@ -129,7 +131,10 @@ func (d *dialogue) frame() (Frame, error) {
 }
 
 // end wants the end of the stream, not a reset, and nothing before it. Only then
-// the client closes: "the server MUST close the underlying TCP connection first".
+// the client closes: "the server MUST close the underlying TCP connection first",
+// RFC 6455 section 7.1.1. Until it has, the server must go on reading: had it
+// closed both directions, what the client still says would be answered with a
+// reset, which could have overtaken its last words.
 func (d *dialogue) end() error {
 	for {
 		if _, ok, err := d.reader.frame(); err != nil || ok {
@@ -137,6 +142,14 @@ func (d *dialogue) end() error {
 		}
 		err := d.read()
 		if errors.Is(err, io.EOF) && len(d.reader.p) == 0 {
+			if d.hungup {
+				return nil
+			}
+			for range 2 { // a reset that the first calls forth fails the second
+				if _, err := d.conn.Write([]byte("late")); err != nil {
+					return fmt.Errorf("reset: %w", err)
+				}
+			}
 			return nil
 		}
 		if err != nil {

@@ -39,7 +39,6 @@ const (
 // conn is one connection.
 type conn struct {
 	state   state
-	ended   bool // the peer says no more
 	shut    bool // our side is shut down
 	deflate bool // permessage-deflate was agreed on
 	bits    int  // of the window that the peer has for what we compress
@@ -96,12 +95,9 @@ func (h *handler) Data(s poller.Slot, p []byte) {
 	h.flush(s, c)
 }
 
-// HalfClosed ends a connection when it has got what is still to be sent.
-func (h *handler) HalfClosed(s poller.Slot) {
-	c := h.conns[s]
-	c.ended, c.state = true, closing
-	h.flush(s, c)
-}
+// HalfClosed ends a connection whose peer says no more. Nothing is left to be
+// sent then: while there is, nothing is read, not even the end.
+func (h *handler) HalfClosed(s poller.Slot) { h.loop.Close(s, reasonDone) }
 
 // Writable goes on where the socket was full.
 func (h *handler) Writable(s poller.Slot) { h.flush(s, h.conns[s]) }
@@ -152,18 +148,14 @@ func (h *handler) flush(s poller.Slot, c *conn) {
 	}
 	h.loop.WantWrite(s, blocked)
 	h.loop.PauseRead(s, blocked)
-	if blocked || c.state != closing {
+	if blocked || c.state != closing || c.shut {
 		return
 	}
 	// Closing before the peer's FIN has come could reset the connection, and a
 	// reset destroys what the peer has not read yet (RFC 6455 section 7.1.1).
-	if c.ended {
-		h.loop.Close(s, reasonDone)
-	} else if !c.shut {
-		c.shut = true
-		c.deadline = h.deadline(closeLinger)
-		h.loop.CloseWrite(s)
-	}
+	c.shut = true
+	c.deadline = h.deadline(closeLinger)
+	h.loop.CloseWrite(s)
 }
 
 func (c *conn) unsent() bool { return c.sent < len(c.out) }
