@@ -17,10 +17,10 @@ HAVE_CC := $(shell command -v $$($(GO) env CC) >/dev/null 2>&1 && echo yes)
 RACE := $(if $(HAVE_CC),-race)
 NO_RACE := $(if $(HAVE_CC),,no C compiler: the tests run without the race detector)
 
-.PHONY: help build run test lint vet unit verify soak fuzz bench browser compat clean
+.PHONY: help build run test lint vet unit verify soak fuzz bench browser compat conformance clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build danmakud and the load tool into bin/
 	@mkdir -p bin
@@ -78,6 +78,9 @@ browser: ## the demo page in headless Chromium against a real server
 compat: ## WebSocket clients of others against a real server, installed if need be
 	.ci/compat/install
 	$(GO) test -count=1 -v -run Compat ./cmd/danmakud
+
+conformance: ## RFC 6455 and 7692 case by case, in memory and over sockets; prints the groups
+	$(GO) test -count=1 -v -run Conformance ./cmd/danmakud/internal/conformance ./cmd/danmakud
 
 clean: ## remove what was built
 	rm -rf bin out
