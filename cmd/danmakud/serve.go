@@ -18,10 +18,12 @@ separated by commas. In the file they are arrays of strings, and times strings.
 
 SIGHUP reads the file again; the log says what changed and what needs a restart.
 
-SIGTERM or SIGINT closes the listeners, says goodbye to the viewers and ends
-when they are gone; a second one ends at once.
+SIGTERM or SIGINT lets /readyz fail, closes the listeners after --drain-grace,
+says goodbye to the viewers over --drain-time and ends when they are gone; a
+second one ends at once.
 
-Exit status: 0 after a drain, 1 after an error, 2 after a second signal.`
+Exit status: 0 after a drain, 1 after an error or if viewers were cut off, 2
+after a second signal.`
 
 func (p *program) serveCommand() *cobra.Command {
 	c := new(config.Config)
