@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestRefusedHandshakes(t *testing.T) {
@@ -81,20 +82,48 @@ func TestAcceptedHandshakes(t *testing.T) {
 	}
 }
 
+// TestOriginDefault: without --origin a page of the same host may connect, under any
+// scheme, and so may what is no page; with it those that it names may, too.
+func TestOriginDefault(t *testing.T) {
+	t.Parallel()
+	for _, s := range []*instance{startServer(t), startServer(t, "--origin=https://friend.example")} {
+		for _, origin := range []string{"", "Origin: http://danmaku.test\r\n", "Origin: https://DANMAKU.test\r\n"} {
+			v := s.dial()
+			v.write([]byte(requestHead("/ws/a", origin)))
+			if err := v.readAccepted(); err != nil {
+				t.Errorf("%q: %v", origin, err)
+			}
+		}
+		for _, origin := range []string{"https://evil.example", "https://danmaku.test.evil.example", "https://sub.danmaku.test", "http://danmaku.test:81", "null"} {
+			v := s.dial()
+			v.write([]byte(requestHead("/ws/a", "Origin: "+origin+"\r\n")))
+			if r, _ := v.response(); r.StatusCode != http.StatusForbidden {
+				t.Errorf("%q: answered %s, want 403", origin, r.Status)
+			}
+		}
+		s.awaitMetric(`danmakud_closes_total{reason="refused_origin"}`, 5)
+	}
+}
+
 // TestSlowHandshake: a head that does not come to its end within the handshake
 // timeout is answered with 408.
 func TestSlowHandshake(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "--handshake-timeout=1s")
-	silent, partial := s.dial(), s.dial()
+	silent, partial, trickled := s.dial(), s.dial(), s.dial()
 	partial.write([]byte(requestHead("/ws/a")[:60]))
-	for name, v := range map[string]*viewer{"silent": silent, "partial": partial} {
+	go func() { // bytes that come one by one buy no time
+		for i := 0; i < len(requestHead("/ws/a")) && trickled.writeAll([]byte(requestHead("/ws/a"))[i:i+1]) == nil; i++ {
+			time.Sleep(100 * time.Millisecond)
+		}
+	}()
+	for name, v := range map[string]*viewer{"silent": silent, "partial": partial, "trickled": trickled} {
 		if r, body := v.response(); r.StatusCode != http.StatusRequestTimeout || body == "" {
 			t.Errorf("%s: answer %s %q, want 408", name, r.Status, body)
 		}
 		v.ended()
 	}
-	s.awaitMetric(`danmakud_closes_total{reason="handshake_timeout"}`, 2)
+	s.awaitMetric(`danmakud_closes_total{reason="handshake_timeout"}`, 3)
 	s.awaitMetric("danmakud_connections", 0)
 }
 

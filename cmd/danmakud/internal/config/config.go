@@ -87,7 +87,7 @@ type Config struct {
 	// Ring is how many batches a room keeps for viewers that lag.
 	Ring int
 
-	// Origins has the allowed Origin values; empty means the same host only.
+	// Origins has the allowed Origin values besides the same host.
 	Origins []string
 
 	// HandshakeTimeout is the time from accept to a complete request head.

@@ -64,7 +64,7 @@ var table = []definition{
 	},
 	{
 		flag: "origin", def: "",
-		help:   "allowed Origin of a browser: https://a.example, *.a.example or * (repeatable; default: the same host)",
+		help:   "allowed Origin of a browser besides the same host: https://a.example, *.a.example or * (repeatable)",
 		value:  func(c *Config) pflag.Value { return newList(&c.Origins) },
 		check:  checkOrigins,
 		reload: true,

@@ -310,7 +310,7 @@ func TestProxyHeader(t *testing.T) {
 	s := start(t, func(c *config.Config) {
 		c.Loops, c.MaxConnectionsPerAddress = 4, 2
 		c.ProxyProtocol = []string{"127.0.0.0/8"}
-		c.TrustedProxies = []string{"198.51.100.0/24"}
+		c.TrustedProxies = []string{"198.51.100.0/24", "127.0.0.0/8"}
 	})
 	v1 := "PROXY TCP4 192.0.2.1 192.0.2.2 40000 80\r\n"
 	v2 := string(proxyheader.Append(nil, netip.MustParseAddrPort("[2001:db8::1:7]:40000")))

@@ -21,9 +21,11 @@ func (h *handler) wait(s poller.Slot) {
 	}
 }
 
-// serveBacklog lets connections in the backlog go on, in rotation.
+// serveBacklog lets connections in the backlog go on, in rotation: those that had
+// no frames handled in this turn yet.
 func (h *handler) serveBacklog() {
-	for range min(len(h.backlog), backlogPerTurn) {
+	defer func() { h.waitedBefore = len(h.backlog) }()
+	for range min(h.waitedBefore, backlogPerTurn) {
 		// Taken off first: should it panic, the others go on.
 		next := h.backlog[0]
 		h.backlog = h.backlog[1:]

@@ -45,16 +45,19 @@ type handler struct {
 	whole    wsproto.Assembler        // of messages in one frame, about which nothing is remembered
 	partials map[poller.Slot]*partial // what connections have begun and not finished
 	backlog  []poller.Handle          // connections with frames at hand, in rotation
-	out      []byte                   // replies to the connection at hand, written at the end of Data
-	sealNow  []*room.Room             // rooms to seal at the end of this turn
-	sealed   []*room.Batch            // scratch of sealRooms
-	closes   [256]uint64              // by reason
-	refused  [refusals]uint64         // messages answered with an error, by code
-	comments uint64                   // comments accepted
-	likes    uint64                   // likes accepted
-	moved    uint64                   // connections given to another loop
-	upgraded uint64                   // handshakes completed
-	inflated uint64                   // compressed messages made plain
+
+	waitedBefore int // how many of the backlog were there at the end of the last turn
+
+	out      []byte           // replies to the connection at hand, written at the end of Data
+	sealNow  []*room.Room     // rooms to seal at the end of this turn
+	sealed   []*room.Batch    // scratch of sealRooms
+	closes   [256]uint64      // by reason
+	refused  [refusals]uint64 // messages answered with an error, by code
+	comments uint64           // comments accepted
+	likes    uint64           // likes accepted
+	moved    uint64           // connections given to another loop
+	upgraded uint64           // handshakes completed
+	inflated uint64           // compressed messages made plain
 	drain    drainWalk
 	verify   verifier
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -164,6 +165,9 @@ func TestMessageClock(t *testing.T) {
 		{"half a frame", false, frame(0x81, `{"type":"ping"}`)[:9], "new"},
 		{"its end, and half another", true, append(frame(0x81, `{"type":"ping"}`)[9:], frame(0x81, `{"type":"ping"}`)[:9]...), "new"},
 		{"its end", true, frame(0x81, `{"type":"ping"}`)[9:], "none"},
+		{"half a ping", false, frame(pingFirst, "p")[:3], "new"},
+		{"its end, and half another", true, append(frame(pingFirst, "p")[3:], frame(pingFirst, "p")[:3]...), "new"},
+		{"its end", true, frame(pingFirst, "p")[3:], "none"},
 	} {
 		var got uint32
 		on(t, h, func() {
@@ -215,6 +219,7 @@ func TestBacklog(t *testing.T) {
 	turns := 0
 	on(t, h, func() {
 		h.Data(0, flood)
+		h.Turn() // that of the event
 		for len(h.backlog) > 0 {
 			if turns++; turns > 100 {
 				t.Fatal("it never ends")
@@ -237,6 +242,41 @@ func TestBacklog(t *testing.T) {
 	v.expect("pong")
 	if n := h.held(t); n != 0 {
 		t.Errorf("%d bytes held", n)
+	}
+}
+
+// A flooder without any limit on its rate gets no more than its share of a turn,
+// and others are answered meanwhile.
+func TestFlooderGetsItsShareOfTurns(t *testing.T) {
+	const many = 1 << 24
+	s := start(t, func(c *config.Config) { c.Loops, c.CommentRate, c.FrameRate, c.FrameBurst = 1, 0, 1e-6, many })
+	h := s.handlers[0]
+	flooder, calm := join(t, s, "r"), join(t, s, "r")
+	turns, frames := h.loop.Stats().Waits, 0
+	stop := make(chan struct{})
+	var flood sync.WaitGroup
+	flood.Go(func() {
+		block := bytes.Repeat(frame(pongFirst, ""), 10_000)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				flooder.NetConn().Write(block)
+			}
+		}
+	})
+	for i := 0; frames < 100*framesPerTurn; i++ { // as long as it takes to show something
+		calm.say(`{"type":"ping","ref":"%d"}`, i)
+		calm.expect("pong")
+		on(t, h, func() { frames = many - int(h.session(0).tokens.frames) })
+	}
+	turns = h.loop.Stats().Waits - turns
+	close(stop)
+	flooder.Close()
+	flood.Wait()
+	if most := framesPerTurn * int(turns); frames > most {
+		t.Errorf("%d frames of the flooder in %d turns, want %d at most", frames, turns, most)
 	}
 }
 
@@ -296,6 +336,7 @@ func TestBacklogPanic(t *testing.T) {
 					t.Error("the panic does not reach the loop, which counts it")
 				}
 			}()
+			h.Turn() // that of the events
 			h.Turn()
 		}()
 		h.config = settings
@@ -320,8 +361,9 @@ func TestBacklogRotates(t *testing.T) {
 		for i := range viewers {
 			h.Data(poller.Slot(i), bytes.Repeat(frame(pongFirst, ""), 3*framesPerTurn))
 		}
-		h.Turn()
-		h.Turn()
+		for range 3 { // the first is that of the events
+			h.Turn()
+		}
 		again := 2*backlogPerTurn - viewers // so many had both turns
 		for i := range viewers {
 			left := 0
