@@ -180,7 +180,7 @@ func TestB06_HalfFramesStopNobody(t *testing.T) {
 // connection on the one loop makes sure that the first part is read alone.
 func TestB07_BytesBehindTheHandshake(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, "--loops=1")
+	s := startServer(t, "--loops=1", "--comment-rate=0")
 	other := s.join("other")
 	head := requestHead("/ws/b7")
 	p := append([]byte(head), masked(opText, `{"type":"ping","ref":"behind"}`)...)
