@@ -108,6 +108,10 @@ func (s *session) endChurn(o *churnOptions, steady, guests *party, ph *Phase, be
 	time.Sleep(time.Second) // sockets closed by guests are reaped
 	s.target.collectGarbage()
 	after := s.target.proc()
+	for end := time.Now().Add(5 * time.Second); before != nil && after != nil && after.FDs > before.FDs && time.Now().Before(end); {
+		time.Sleep(100 * time.Millisecond) // a close under way ends, a leak does not
+		after = s.target.proc()
+	}
 	st, err := guests.status()
 	if err != nil {
 		return err
