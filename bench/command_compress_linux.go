@@ -249,6 +249,10 @@ func (s *session) judgeCompress(o *compressOptions, b compressBars, cpu, soft, s
 		s.card.Bar("compressions a batch "+at, most, "<=", o.maxRuns, "")
 		s.card.Bar("share of batches that came compressed "+at, last[1].deflated, ">=", 0.5, "")
 	}
-	s.note("%s: %.0f comments a batch, frames of %s instead of %s, %.2f times fewer bytes; %.3f compressions a batch by the server's counters, %.3f of the batches came compressed; plain run: %.3f compressions a batch",
-		at, last[1].cost.DeliveriesPerFrame, byteSize(last[1].cost.BytesPerFrame), byteSize(last[1].cost.PlainBytesPerFrame), ratio, most, last[1].deflated, last[0].runs)
+	s.card.addRow("Compression", []string{"Comments/s", "Comments a batch", "Plain frame", "Compressed frame", "Times fewer bytes", "CPU a delivery to plain",
+		"Compressions a batch", "Batches that came compressed", "Compressions a batch without a taker"},
+		[]string{
+			grouped(int64(b.rate)), digits(last[1].cost.DeliveriesPerFrame), byteSize(last[1].cost.PlainBytesPerFrame), byteSize(last[1].cost.BytesPerFrame),
+			digits(ratio), digits(k.Ratio), digits(most), digits(last[1].deflated), digits(last[0].runs),
+		})
 }

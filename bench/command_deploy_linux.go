@@ -271,6 +271,16 @@ func (s *session) endDeploy(o *deployOptions, h *handOver, ph *Phase) error {
 		return err
 	}
 	h.viewersV, h.guestV = v, gv
+	if ph.Counters == nil {
+		ph.Counters = map[string]int64{}
+	}
+	for name, n := range map[string]int64{
+		"viewers": h.joined, "viewers_told": v.Outcomes["closed with 1012"], "viewers_not_back": h.notBack, "back_ms": h.backAfter.Milliseconds(),
+		"old_exit_status": int64(h.exit), "old_exit_ms": h.exitAfter.Milliseconds(), "new_connections": st.Joins,
+		"connects_failed": failedConnects(v.Outcomes) + failedConnects(gv.Outcomes),
+	} {
+		ph.Counters[name] = n
+	}
 	s.card.Phases = append(s.card.Phases, *ph)
 	s.addAccount("viewers: whole account", &h.viewers.plan, v, delays).Drops = v.Outcomes
 	g := s.addAccount("new connections: whole account", &h.guests.plan, gv, gd)

@@ -287,6 +287,15 @@ func (s *session) endStorm(o *stormOptions, r *stormRun, ph *Phase) error {
 		}
 	}
 	ph.Drops = bv.Outcomes
+	if ph.Counters == nil {
+		ph.Counters = map[string]int64{}
+	}
+	for name, n := range map[string]int64{
+		"killed": int64(r.back.plan.Viewers), "back": bv.Joined, "back_ms": r.backIn.Milliseconds(), "stayed": v.Stayed,
+		"rss_before_bytes": r.before, "rss_peak_bytes": r.peak, "rss_after_bytes": r.afterRSS,
+	} {
+		ph.Counters[name] = n
+	}
 	s.card.Phases = append(s.card.Phases, *ph)
 	s.addAccount("stayers: whole account", &r.stayers.plan, v, delays)
 	s.addAccount("those killed", &r.others.plan, ov, od)

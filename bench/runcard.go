@@ -262,6 +262,17 @@ func (c *RunCard) Bar(name string, measured float64, relation string, limit floa
 	c.Bars = append(c.Bars, NewBar(name, measured, relation, limit, unit))
 }
 
+// addRow adds a row to the table of that title, which begins with the first.
+func (c *RunCard) addRow(title string, columns, row []string) {
+	for i := range c.Tables {
+		if c.Tables[i].Title == title {
+			c.Tables[i].Rows = append(c.Tables[i].Rows, row)
+			return
+		}
+	}
+	c.Tables = append(c.Tables, Table{Title: title, Columns: columns, Rows: [][]string{row}})
+}
+
 // Faults is the number of verification faults over all phases, set-up and
 // warm-up included: a wrong byte is wrong at any time.
 func (c *RunCard) Faults() int64 {

@@ -85,7 +85,7 @@ func TestCompressVerdicts(t *testing.T) {
 			if len(s.card.Comparisons) != 3 || s.card.Comparisons[0].Rounds != 2 || s.card.Comparisons[0].Ratio <= 0 {
 				t.Errorf("comparisons: %+v", s.card.Comparisons)
 			}
-			if len(s.card.Tables) != 1 {
+			if len(s.card.Tables) != 2 || len(s.card.Tables[1].Rows) != 1 || len(s.card.Tables[1].Rows[0]) != len(s.card.Tables[1].Columns) {
 				t.Errorf("tables: %+v", s.card.Tables)
 			}
 		})
