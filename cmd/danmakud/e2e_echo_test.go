@@ -55,8 +55,8 @@ func TestEchoHoldsBack(t *testing.T) {
 	frame := binary.BigEndian.AppendUint64([]byte{0x82, 0xFF}, size)
 	frame = append(frame, make([]byte, 4+size)...) // a mask of zeros, and zeros
 	messages, rest := 0, []byte(nil)
-	// When nothing more can be written for a second, or for ten on a busy host, the
-	// peer has stopped to read. Should it only be slow, the test shows less.
+	// When nothing can be written for a second the echo has stopped to read. Should
+	// it only be slow, the test shows less.
 	for stuck := 0; stuck == 0; messages++ {
 		if messages == most {
 			t.Fatalf("%d MiB were taken from a peer that does not read", most)

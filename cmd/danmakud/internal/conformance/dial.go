@@ -11,6 +11,10 @@ import (
 // chopPause lets a write leave as a segment of its own before the next.
 const chopPause = 300 * time.Microsecond
 
+// linger is how long a server under test waits for the client's FIN at least. A
+// client that was stopped for longer can not tell a reset in time from a late one.
+const linger = 2 * time.Second
+
 // Dial runs the case against a server. path is the target of its handshake;
 // patience only keeps a hang from lasting.
 func (c *Case) Dial(address, path string, on Target, patience time.Duration) error {
@@ -56,12 +60,14 @@ type dialogue struct {
 	conn   net.Conn
 	chop   int
 	reader reader
-	hungup bool // the client's side is shut down
+	begun  time.Time // when the last step began: the server had not closed before
+	hungup bool      // the client's side is shut down
 	buffer [64 << 10]byte
 }
 
 // write sends in pieces of chop bytes.
 func (d *dialogue) write(p []byte) error {
+	d.begun = time.Now()
 	for d.chop > 0 && len(p) > d.chop {
 		if _, err := d.conn.Write(p[:d.chop]); err != nil {
 			return err
@@ -146,7 +152,7 @@ func (d *dialogue) end() error {
 				return nil
 			}
 			for range 2 { // a reset that the first calls forth fails the second
-				if _, err := d.conn.Write([]byte("late")); err != nil {
+				if _, err := d.conn.Write([]byte("late")); err != nil && time.Since(d.begun) < linger {
 					return fmt.Errorf("reset: %w", err)
 				}
 			}
