@@ -178,7 +178,7 @@ func (h *handler) admit(s poller.Slot, a netip.Addr) bool {
 	key := addressKey(a.As16())
 	if !h.server.places.take(key.counted(), limit) {
 		h.server.rejected.addresses.Add(1)
-		h.refuse(s, &wsproto.Refusal{Status: 503, Message: "too many connections from your address", Header: []string{"Retry-After: 5"}}, reasonAddressFull)
+		h.turnAway(s, "too many connections from your address", reasonAddressFull)
 		return false
 	}
 	h.setAddress(s, a)

@@ -291,6 +291,32 @@ func TestMovedKeepTheirPlace(t *testing.T) {
 	}
 }
 
+// Who is turned away is not kept for long beyond a few, whatever he does.
+func TestTurnedAwayDoNotPileUp(t *testing.T) {
+	s := start(t, func(c *config.Config) { c.MaxConnectionsPerAddress, c.Loops = 1, 1 })
+	h := s.handlers[0]
+	connect(t, s, upgradeRequest("r")).mustBe(101)
+	for i := range 3 * lingerMax {
+		c := connect(t, s) // and never closed by us
+		if got := c.status(); got != 503 {
+			t.Fatalf("connection %d answered with %d", i, got)
+		}
+		on(t, h, func() {
+			lingering := 0
+			for slot := range h.loop.Slots() {
+				if h.session(poller.Slot(slot)).state == stateClosing {
+					lingering++
+				}
+			}
+			if lingering != h.lingering || lingering > lingerMax {
+				t.Errorf("%d linger, %d are counted", lingering, h.lingering)
+			}
+		})
+	}
+	eventually(t, s, fmt.Sprintf(`danmakud_closes_total{reason="address_full"} %d`, 3*lingerMax))
+	eventually(t, s, "danmakud_connections 1")
+}
+
 // addresses returns where the server believes its viewers to be.
 func (s *Server) viewerAddresses(t *testing.T) (all []string) {
 	t.Helper()

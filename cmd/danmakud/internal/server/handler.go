@@ -46,6 +46,7 @@ type handler struct {
 	partials map[poller.Slot]*partial // what connections have begun and not finished
 	backlog  []poller.Handle          // connections with frames at hand, in rotation
 
+	lingering    int // connections that were turned away and are not closed yet
 	waitedBefore int // how many of the backlog were there at the end of the last turn
 
 	out      []byte           // replies to the connection at hand, written at the end of Data
@@ -105,7 +106,7 @@ func (h *handler) Opened(s poller.Slot) {
 	h.out = h.out[:0]
 	if h.server.behind.refuses(h.server.now()) {
 		h.server.rejected.behind.Add(1)
-		h.refuse(s, &wsproto.Refusal{Status: 503, Message: "the server is overloaded", Header: []string{"Retry-After: 5"}}, reasonBehind)
+		h.turnAway(s, "the server is overloaded", reasonBehind)
 		return
 	}
 	h.locate(s)
@@ -147,6 +148,9 @@ func (h *handler) Closed(s poller.Slot, r poller.Reason) {
 	h.shard.Forget(uint32(s), h.loop.Now())
 	h.forgetPartial(s)
 	h.placeOf(s).giveBack()
+	if c.is(markTurnedAway) {
+		h.lingering--
+	}
 	*c = session{}
 }
 

@@ -137,6 +137,27 @@ func (h *handler) refuse(s poller.Slot, refusal *wsproto.Refusal, r poller.Reaso
 	h.lastWords(s, r)
 }
 
+// lingerMax is how many connections a loop keeps at one time only so that their
+// refusal is not lost by a reset: more would let those who are over a limit take
+// the places of those who are not.
+const lingerMax = 64
+
+// turnAway refuses a connection for which there is no place, as cheaply as it can
+// be done.
+func (h *handler) turnAway(s poller.Slot, message string, r poller.Reason) {
+	refusal := wsproto.Refusal{Status: 503, Message: message, Header: []string{"Retry-After: 5"}}
+	if h.lingering >= lingerMax {
+		h.out = refusal.AppendTo(h.out[:0])
+		h.loop.Write(s, h.out) // its socket is empty and takes it, or the peer is gone
+		h.out = h.out[:0]
+		h.loop.Close(s, r)
+		return
+	}
+	h.lingering++
+	h.session(s).marks |= markTurnedAway
+	h.refuse(s, &refusal, r)
+}
+
 // joinWish is what the request target asks for.
 type joinWish struct {
 	room     string

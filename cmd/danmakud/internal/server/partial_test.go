@@ -222,7 +222,8 @@ func TestBacklog(t *testing.T) {
 		h.Turn() // that of the event
 		for len(h.backlog) > 0 {
 			if turns++; turns > 100 {
-				t.Fatal("it never ends")
+				t.Error("it never ends")
+				break
 			}
 			if k := h.partials[0]; !k.waiting || len(k.bytes) != len(flood)-turns*framesPerTurn*6 {
 				t.Errorf("after %d turns %+v", turns, k)

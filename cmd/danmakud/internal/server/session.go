@@ -38,12 +38,13 @@ type session struct {
 type marks uint8
 
 const (
-	markFinished  marks = 1 << iota // closing: our side of the connection is shut down
-	markDeflate                     // permessage-deflate was negotiated
-	markHeader                      // handshaking: a PROXY header is to come first
-	markProxied                     // came with a PROXY header
-	markAddressed                   // the viewer's address is in the column of addresses
-	markCounted                     // has one of the places of its address
+	markFinished   marks = 1 << iota // closing: our side of the connection is shut down
+	markDeflate                      // permessage-deflate was negotiated
+	markHeader                       // handshaking: a PROXY header is to come first
+	markProxied                      // came with a PROXY header
+	markAddressed                    // the viewer's address is in the column of addresses
+	markCounted                      // has one of the places of its address
+	markTurnedAway                   // closing: refused for a limit, see handler.turnAway
 )
 
 func (c *session) is(m marks) bool { return c.marks&m != 0 }
