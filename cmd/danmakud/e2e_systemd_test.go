@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -366,5 +367,41 @@ func TestSystemdUnits(t *testing.T) {
 	cmd := exec.Command("systemd-analyze", append([]string{"verify", "--man=no", "--recursive-errors=no"}, copies...)...)
 	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+	}
+}
+
+// TestInheritedControlOnly: a socket for the control listener leaves --listen as it
+// is, and who may open a unix socket may use all of the API.
+func TestInheritedControlOnly(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "control.sock")
+	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	f, err := ln.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	s := launchWith(t, nil, []*os.File{f}, "control", "--listen=127.0.0.1:0", "--drain-time=1s")
+	s.awaitReady()
+	s.join("a")
+	client := http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext:       func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", path) },
+	}}
+	r, err := client.Get("http://danmakud/v1/rooms/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Body.Close()
+	if r.StatusCode != http.StatusOK {
+		t.Errorf("over the unix socket: %s", r.Status)
+	}
+	s.stop()
+	if _, err := os.Stat(path); err != nil {
+		t.Errorf("the file of an inherited socket: %v", err)
 	}
 }

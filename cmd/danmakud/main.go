@@ -49,10 +49,10 @@ type program struct {
 	lookupEnv func(name string) (string, bool)
 	stdout    io.Writer
 	stderr    *os.File
-	signals   <-chan os.Signal  // that end the server
-	hangups   <-chan os.Signal  // that ask for the settings to be read again
-	sockets   func() []*os.File // listening sockets of whoever started us (LISTEN_FDS)
-	exit      func(status int)  // ends the process from another goroutine
+	signals   <-chan os.Signal        // that end the server
+	hangups   func() <-chan os.Signal // begins to take SIGHUP as a request to read the settings again
+	sockets   func() []*os.File       // listening sockets of whoever started us (LISTEN_FDS)
+	exit      func(status int)        // ends the process from another goroutine
 	serve     func(ctx context.Context, c config.Config, log *slog.Logger, o server.Options) error
 	host      doctor.Host
 }
@@ -61,8 +61,6 @@ func main() {
 	// Two places: a second signal must not be lost while the first is handled.
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	hangups := make(chan os.Signal, 1) // one that waits stands for any number
-	signal.Notify(hangups, syscall.SIGHUP)
 	p := program{
 		args:      os.Args[1:],
 		environ:   os.Environ(),
@@ -70,13 +68,21 @@ func main() {
 		stdout:    os.Stdout,
 		stderr:    os.Stderr,
 		signals:   signals,
-		hangups:   hangups,
+		hangups:   takeHangups,
 		sockets:   func() []*os.File { return activation.Files(true) },
 		exit:      os.Exit,
 		serve:     server.Run,
 		host:      doctor.ThisHost(),
 	}
 	os.Exit(p.run())
+}
+
+// takeHangups is for the one command that has settings to read again: in all
+// others SIGHUP does what it does to any process.
+func takeHangups() <-chan os.Signal {
+	hangups := make(chan os.Signal, 1) // one that waits stands for any number
+	signal.Notify(hangups, syscall.SIGHUP)
+	return hangups
 }
 
 // run executes the command line and returns the exit status. An error is

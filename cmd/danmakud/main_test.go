@@ -45,6 +45,7 @@ func newTrial(t *testing.T, environ map[string]string, args ...string) *trial {
 		stdout:    &tr.out,
 		stderr:    stderr,
 		sockets:   func() []*os.File { return nil },
+		hangups:   func() <-chan os.Signal { return nil },
 		signals:   tr.signals,
 		exit:      func(status int) { tr.exits <- status },
 		serve: func(context.Context, config.Config, *slog.Logger, server.Options) error {

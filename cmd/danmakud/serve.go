@@ -66,7 +66,7 @@ func (p *program) runServer(c config.Config, sources config.Sources) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go p.runSignals(ctx, cancel, log)
-	options := server.Options{Hangups: p.hangups, Reread: sources.Reread, SetLevel: setLevel, Inherited: p.sockets()}
+	options := server.Options{Hangups: p.hangups(), Reread: sources.Reread, SetLevel: setLevel, Inherited: p.sockets()}
 	if err := p.serve(ctx, c, log, options); err != nil {
 		return fmt.Errorf("serve: %w", err)
 	}
