@@ -190,16 +190,3 @@ func TestSpoolInterrupted(t *testing.T) {
 		t.Error("other bytes were written")
 	}
 }
-
-func TestSpoolNoAllocations(t *testing.T) {
-	l, slot, peer := spooled(t)
-	spool := mustSpool(t, 1<<20)
-	off := mustAdd(t, spool, pattern(9_000))
-	buf := make([]byte, 64<<10)
-	if n := testing.AllocsPerRun(100, func() {
-		l.WriteSpooled(slot, spool, off, 9_000)
-		unix.Read(peer, buf)
-	}); n != 0 {
-		t.Errorf("%v allocations a write", n)
-	}
-}

@@ -59,7 +59,7 @@ func TestSoak(t *testing.T) {
 	}
 	k := &soak{
 		s: startServer(t, "--loops=2", "--tick=20ms", "--comment-rate=0", "--ring=4", "--history=5", "--max-rooms=40", "--trusted-proxy=127.0.0.0/8", "--max-connections-per-address=40", "--compression-min=300",
-			"--tcp-send-buffer=8KiB", "--tcp-notsent-lowat=4096", "--handshake-timeout=2s", "--idle-timeout=2s", "--pong-timeout=2s", "--stall-timeout=4s"),
+			"--tcp-send-buffer=8KiB", "--tcp-notsent-lowat=4096", "--handshake-timeout=2s", "--idle-timeout=2s", "--pong-timeout=15s", "--stall-timeout=10s"),
 		bad:  make(chan struct{}),
 		acts: make(map[string]int),
 	}
@@ -70,7 +70,7 @@ func TestSoak(t *testing.T) {
 	t.Logf("seed %d, %v", seed, length)
 	crowd := 40
 	if length > time.Minute {
-		crowd = 80
+		crowd = 70
 	}
 	k.churn(t, seed, crowd, length/4)
 	before := k.settled(t)
@@ -440,7 +440,7 @@ func (v *soakViewer) leave(r *rand.Rand, small bool, end <-chan struct{}) error 
 	case 6:
 		v.k.did("stalled to the end")
 		v.stalled.Store(true)
-		nap(r, 6*time.Second, end)
+		nap(r, 13*time.Second, end)
 		v.stalled.Store(false)
 	}
 	return nil
