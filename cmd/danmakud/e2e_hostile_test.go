@@ -110,7 +110,10 @@ func TestHostileViewers(t *testing.T) {
 		"--comment-rate=50", "--comment-burst=100", "--frame-rate=50", "--frame-burst=200",
 		"--byte-rate=65536", "--byte-burst=196608", "--ping-rate=10", "--ping-burst=100",
 		fmt.Sprintf("--max-connections-per-address=%d", perAddress), "--proxy-protocol=127.0.2.0/24")
-	good := s.watchGood(6)
+	behindProxy := s.dialFrom("127.0.2.200")
+	behindProxy.write([]byte("PROXY TCP4 192.0.2.1 192.0.2.2 40000 80\r\n" + requestHead("/ws/good")))
+	behindProxy.accepted()
+	good := s.watchGood(behindProxy, s.join("good"), s.join("good"), s.join("good"), s.join("good"))
 	want := make(map[string]float64)
 	var attacks sync.WaitGroup
 	for i, kind := range hostiles {
@@ -203,12 +206,11 @@ type goodViewers struct {
 	done sync.WaitGroup
 }
 
-// watchGood lets n viewers watch a room in which one more speaks.
-func (s *instance) watchGood(n int) *goodViewers {
+// watchGood lets viewers watch their room, in which one more speaks.
+func (s *instance) watchGood(viewers ...*viewer) *goodViewers {
 	s.t.Helper()
 	g := &goodViewers{stop: make(chan struct{})}
-	for i := range n {
-		v := s.join("good")
+	for i, v := range viewers {
 		g.done.Go(func() {
 			if said, err := v.watchAll(); err != nil {
 				s.t.Errorf("good viewer %d, after %d comments: %v", i, said, err)

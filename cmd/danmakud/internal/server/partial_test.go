@@ -2,7 +2,11 @@ package server
 
 import (
 	"bytes"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -243,6 +247,78 @@ func TestBacklog(t *testing.T) {
 	v.expect("pong")
 	if n := h.held(t); n != 0 {
 		t.Errorf("%d bytes held", n)
+	}
+}
+
+// However the bytes of a viewer are cut, and wherever a turn ends, each frame is
+// handled once and in its place.
+func TestFramesCutAnywhere(t *testing.T) {
+	s := start(t, func(c *config.Config) { c.Loops, c.CommentRate = 1, 0 })
+	h := s.handlers[0]
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 1))
+	v := join(t, s, "r")
+	var got []string
+	v.SetPongHandler(func(p string) error { got = append(got, p); return nil })
+	for round := range 40 {
+		var stream []byte
+		var want []string
+		for i := range random.IntN(3 * framesPerTurn) {
+			tag := fmt.Sprintf("%d.%d", round, i)
+			message := fmt.Sprintf(`{"type":"ping","ref":%q}`, tag)
+			switch random.IntN(8) {
+			case 0:
+				stream = append(stream, frame(0x81, message)...)
+			case 1: // in fragments, with a ping between
+				cut := random.IntN(len(message))
+				stream = append(stream, frame(textBegin, message[:cut])...)
+				stream = append(stream, frame(pingFirst, "between")...)
+				stream = append(stream, frame(lastPart, message[cut:])...)
+				want = append(want, "between")
+			case 2:
+				stream = append(stream, frame(pingFirst, tag)...)
+			default:
+				stream = append(stream, frame(pongFirst, "")...)
+				continue
+			}
+			want = append(want, tag)
+		}
+		stream = append(stream, frame(0x81, `{"type":"ping","ref":"end"}`)...)
+		want = append(want, "end")
+		on(t, h, func() {
+			for len(stream) > 0 {
+				if k := h.partials[0]; k != nil && k.waiting {
+					h.Turn() // nothing is read meanwhile
+					continue
+				}
+				n := min(1+random.IntN(1+random.IntN(4000)), len(stream))
+				h.Data(0, bytes.Clone(stream[:n]))
+				stream = stream[n:]
+				h.Turn()
+			}
+			for h.Turn() {
+			}
+		})
+		got = nil
+		for len(got) == 0 || got[len(got)-1] != "end" {
+			v.SetReadDeadline(time.Now().Add(20 * time.Second))
+			_, r, err := v.NextReader() // also handles the pongs before
+			if err != nil {
+				t.Fatalf("%v after %d of %d answers", err, len(got), len(want))
+			}
+			var m message
+			if err := json.NewDecoder(r).Decode(&m); err != nil || m.Type != "pong" {
+				t.Fatalf("got %+v, %v", m, err)
+			}
+			got = append(got, m.Ref)
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("round %d: answers %q, want %q", round, got, want)
+		}
+	}
+	if n := h.held(t); n != 0 {
+		t.Errorf("%d bytes held in the end", n)
 	}
 }
 
