@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -161,6 +162,35 @@ func TestPeersThatForgot(t *testing.T) {
 	near.chatter("forgot")
 	near.awaitMetric(`danmakud_closes_total{reason="peer_reset"}`, viewers)
 	near.awaitOnline("forgot", 1)
+}
+
+// TestDrainOfVanishedPeers: the server is stopped while some of its viewers are
+// behind a cut link. Those that can hear it are told; the others do not keep it
+// from ending.
+func TestDrainOfVanishedPeers(t *testing.T) {
+	t.Parallel()
+	c := newCable(t)
+	far, near := c.startServer(t)
+	const viewers = 5
+	results := make(chan error, viewers)
+	for range viewers {
+		go far.join("drain").stay()
+		v := near.join("drain")
+		go func() { results <- v.watchDrain() }()
+	}
+	near.join("drain").send(say("so that there is a batch", ""))
+	near.awaitMetric("danmakud_frames_written_total", 2*viewers+1)
+	c.set(conditions{cut: true})
+	near.signal(syscall.SIGTERM)
+	for range viewers {
+		if err := <-results; err != nil {
+			t.Error(err)
+		}
+	}
+	// 1 on a machine so busy that time was up before the last was closed.
+	if status := near.wait(); status != exitOK && status != exitFailed {
+		t.Errorf("exit status %d:\n%s", status, near.stderr)
+	}
 }
 
 // TestSoakCutLink: with the settings that nobody changed, the online counts are
