@@ -125,8 +125,10 @@ func judgedCompress(ratio, cpu, runs, share float64) *RunCard {
 func raidOf(kind string, p99 int64, rss int64, ends, closes map[string]int64) *raid {
 	h := hdrhistogram.New(1, 60_000_000, 3)
 	_ = h.RecordValue(p99)
+	quiet := hdrhistogram.New(1, 60_000_000, 3)
+	_ = quiet.RecordValue(100_000)
 	return &raid{
-		kind: kind, phase: &Phase{Name: kind, Latency: LatencyOf(h), Server: &ProcUse{RSSEnd: rss}},
+		kind: kind, name: kind, quiet: &Phase{Name: "quiet", Latency: LatencyOf(quiet), Server: &ProcUse{RSSEnd: 10 << 20}}, phase: &Phase{Name: kind, Latency: LatencyOf(h), Server: &ProcUse{RSSEnd: rss}},
 		attack: &attackResult{Opened: 20, MostOpen: 10, Ends: ends, Elapsed: 1e9, CPU: 1e8}, closes: closes,
 	}
 }
@@ -156,14 +158,15 @@ func TestHostileVerdicts(t *testing.T) {
 			s := &session{card: NewRunCard("test"), options: options{maxLost: 0}}
 			r := raidOf("x", 100_000, 12<<20, ended, counted)
 			c.change(r)
-			raids := []*raid{raidOf("quiet", 120_000, 10<<20, nil, nil), r, raidOf("quiet after", 99_000, 10<<20, nil, nil)}
+			raids := []*raid{r, raidOf("y", 149_000, 10<<20, ended, counted)}
 			for _, r := range raids {
-				s.card.Phases = append(s.card.Phases, *r.phase)
+				r.addCounters()
+				s.card.Phases = append(s.card.Phases, *r.quiet, *r.phase)
 			}
 			o := &hostileOptions{options: s.options, hostile: 10, maxRatio: 1.5, maxGrowth: 50 << 20, minEnded: 1}
 			s.judgeRaids(o, raids, &judgement{})
 			wantMissed(t, s.card, c.missed...)
-			if rows := s.card.Tables[0].Rows; len(rows) != 2 || len(rows[1]) != len(s.card.Tables[0].Columns) {
+			if rows := s.card.Tables[0].Rows; len(rows) != 2 || len(rows[0]) != len(s.card.Tables[0].Columns) {
 				t.Errorf("table: %q", rows)
 			}
 			if s.card.Phases[1].Counters["hostile_opened"] != 20 {
@@ -171,6 +174,26 @@ func TestHostileVerdicts(t *testing.T) {
 			}
 			checkPage(t, page(t, s.card))
 		})
+	}
+}
+
+// TestHostileRounds: one round that was disturbed does not decide.
+func TestHostileRounds(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		p99s   []int64
+		missed []string
+	}{
+		{[]int64{100_000, 900_000, 140_000}, nil},
+		{[]int64{100_000, 900_000, 160_000}, []string{"p99 to quiet"}},
+	} {
+		s := &session{card: NewRunCard("test"), options: options{maxLost: 0}}
+		var raids []*raid
+		for _, p99 := range c.p99s {
+			raids = append(raids, raidOf("x", p99, 12<<20, nil, nil))
+		}
+		s.judgeRaids(&hostileOptions{options: s.options, maxRatio: 1.5, maxGrowth: -1}, raids, &judgement{})
+		wantMissed(t, s.card, c.missed...)
 	}
 }
 
@@ -637,6 +660,10 @@ func TestAttackKeepsItsShare(t *testing.T) {
 	time.Sleep(100 * time.Millisecond)
 	if result := a.stop(); result.Opened != 0 {
 		t.Errorf("%d connects without a share of CPU", result.Opened)
+	}
+	o := &hostileOptions{options: options{rate: 1000, viewers: 100, rooms: 1, serverFlags: []string{"--x"}}}
+	if o.limitComments(); !slices.Equal(o.serverFlags, []string{"--comment-rate=20", "--x"}) {
+		t.Errorf("flags %q", o.serverFlags)
 	}
 	if _, err := parseKinds("bomb, polite"); err == nil {
 		t.Error("a kind that is none")
