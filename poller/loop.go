@@ -113,13 +113,13 @@ func (l *Loop) turn() {
 // wait returns the number of events found.
 func (l *Loop) wait() int {
 	n, errno := l.kernel.wait(l.events, l.prepareSleep())
-	l.asleep.Store(false)
+	l.readClock()
+	l.turned.Store(l.now)
+	l.asleep.Store(false) // last: awake, a loop lags by the time since turned
 	l.counters.waits.Add(1)
 	if errno != 0 && errno != unix.EINTR {
 		panic(fmt.Sprintf("poller: loop %d: wait: %v", l.index, errno))
 	}
-	l.readClock()
-	l.turned.Store(l.now)
 	return n
 }
 
@@ -397,6 +397,7 @@ func (l *Loop) rouse() {
 	// Stop waits for rousing to be zero before it frees the kernel: a late wake
 	// would write into whatever has got its fd number since.
 	l.rousing.Add(1)
+	l.turned.Store(monotonic()) // the sleep that ends here was no lag
 	if l.asleep.CompareAndSwap(true, false) {
 		l.counters.wakes.Add(1)
 		l.kernel.wake()
@@ -434,8 +435,8 @@ func (l *Loop) Index() int { return l.index }
 // the start of the turn.
 func (l *Loop) Now() int64 { return l.now }
 
-// LastTurn returns when the loop began its last turn, on the clock of [Now]. A
-// loop that sleeps begins one every second, so an older time means that it is in
+// LastTurn returns when the loop began its last turn, or was woken for the next one,
+// on the clock of [Now]. A loop that sleeps begins one every second, so an older time means that it is in
 // the middle of a turn that takes long. Any goroutine.
 func (l *Loop) LastTurn() int64 { return l.turned.Load() }
 

@@ -550,6 +550,14 @@ func TestLag(t *testing.T) {
 	if asleep != 0 {
 		t.Errorf("a loop that sleeps lags by %d", asleep)
 	}
+	// One that is woken, and has not turned yet, lags from that on.
+	l.asleep.Store(true)
+	for Now() == l.Now() {
+	}
+	woken := Now()
+	if l.rouse(); l.Lag(woken) != 0 || l.Lag(Now()+100) < 100 {
+		t.Errorf("a loop just woken lags by %d then, by %d now", l.Lag(woken), l.Lag(Now()))
+	}
 }
 
 func TestWaitTimeout(t *testing.T) {
