@@ -220,8 +220,8 @@ func TestFaultyLink(t *testing.T) {
 		{"reorder", conditions{delay: 5 * time.Millisecond, reorder: .25}, nil, 6, false, func(d *direction) int64 { return d.overtook.Load() }},
 		{"duplicate", conditions{duplicate: .3}, nil, 6, false, func(d *direction) int64 { return d.doubled.Load() }},
 		{"corrupt", conditions{corrupt: .03, delay: 2 * time.Millisecond}, nil, 6, false, func(d *direction) int64 { return d.spoilt.Load() }},
-		{"slow", conditions{rate: 500_000, delay: 5 * time.Millisecond}, slowFlags, 6, true, nil},
-		{"everything", conditions{loss: .01, duplicate: .05, corrupt: .01, reorder: .05, delay: 2 * time.Millisecond, jitter: 4 * time.Millisecond, rate: 1_000_000}, slowFlags, 6, true, nil},
+		{"slow", conditions{rate: 250_000, delay: 5 * time.Millisecond}, slowFlags, 6, true, nil},
+		{"everything", conditions{loss: .01, duplicate: .05, corrupt: .01, reorder: .05, delay: 2 * time.Millisecond, jitter: 4 * time.Millisecond, rate: 400_000}, slowFlags, 6, true, nil},
 		// So many viewers that frames are sent by reference: what is sent again after
 		// a loss must still be what it was.
 		{"loss from the spool", conditions{loss: .02, delay: time.Millisecond}, []string{"--ring=4"}, 66, true, func(d *direction) int64 { return d.lost.Load() }},
