@@ -51,7 +51,7 @@ vet:
 
 unit:
 	@if [ -n '$(NO_RACE)' ]; then echo '$(NO_RACE)'; fi
-	$(GO) test $(RACE) -shuffle=on -timeout 5m $(PACKAGES)
+	$(GO) test $(RACE) -shuffle=on -timeout 10m $(PACKAGES)
 	@$(GO) test $(RACE) -v -run '^TestCable$$' ./cmd/danmakud | sed -n 's/.*\(skipped: .*\)/no link can be spoilt: \1/p'
 
 verify: ## tests with the verify tag: loops check their invariants each turn
