@@ -2,7 +2,7 @@
 //
 //	danmakud [serve]    flags + environment + file ─► config ─► server.Run(ctx)
 //	                    SIGHUP ─► the file again ─► what can change
-//	                    SIGTERM, SIGINT ──────────────► ctx ends: drain, exit 0
+//	                    SIGTERM, SIGINT ──────────────► ctx ends: drain, exit 0, or 1 if viewers were cut off
 //	                    a second one ─────────────────► exit 2 at once
 //	danmakud doctor     what the host needs for N connections
 //	danmakud version    what this binary was built from
@@ -34,7 +34,7 @@ import (
 // Exit statuses.
 const (
 	exitOK     = 0
-	exitFailed = 1 // an error, which was printed; or doctor's checks failed
+	exitFailed = 1 // an error, which was printed; viewers were cut off; or doctor's checks failed
 	exitAtOnce = 2 // a second signal came while draining
 )
 

@@ -128,7 +128,7 @@ type Options struct {
 	SetLevel func(level string)
 	// Inherited are listening sockets of whoever started the process. One named
 	// "control" is for the control listener, the others are used in place of
-	// Config.Listen. New closes them.
+	// Config.Listen. Their files are closed when the listeners are open.
 	Inherited []*os.File
 }
 
