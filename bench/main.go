@@ -8,9 +8,10 @@
 //	bench (parent) ── starts, stops, scrapes ──► danmakud
 //	  │  plans, measures, judges                   ▲
 //	  │  JSON lines over stdin and stdout          │ TCP from 127.0.0.x
-//	  └─► bench worker (one per 15,000 connections)│
-//	        loop:  one epoll, reads all viewers ───┤   counted · framed · verified
-//	        pacer: sends at intended times ────────┘   every text bears a stamp
+//	  ├─► bench worker (one per 15,000 connections)│
+//	  │     loop:  one epoll, reads all viewers ───┤   counted · framed · verified
+//	  │     pacer: sends at intended times ────────┤   every text bears a stamp
+//	  └─► bench worker (hostile only) ─────────────┘   breaks the rules, within a share of CPU
 //
 // Start reading in plan.go (who is where), viewer_linux.go (what is looked at)
 // and judge.go (what is right).

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"strings"
 	"testing"
@@ -103,21 +104,65 @@ func TestNoAllocationForAFrame(t *testing.T) {
 	}
 }
 
+// TestNoAllocationForAKnownCompressedFrame: what a worker has inflated once
+// costs a comparison at every further viewer, whatever its level and size.
+func TestNoAllocationForAKnownCompressedFrame(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, how := range []level{framed, verified} {
+		for _, size := range []int{300, 3000, 40000, 200000} {
+			t.Run(fmt.Sprintf("level %d, %d bytes", how, size), func(t *testing.T) {
+				v, server := heldViewer(t, how)
+				v.deflate = true
+				var frames [][]byte
+				for seq := 1; seq <= 22; seq++ {
+					text := fmt.Appendf(nil, `{"type":"batch","room":"r-0","seq":%d,"ts":1,"comments":[],"x":"`, seq)
+					for len(text) < size {
+						text = append(text, "0123456789abcdef"[r.IntN(16)])
+					}
+					frames = append(frames, deflatedFrame(append(text, `"}`...)))
+				}
+				for _, f := range frames { // the first viewer inflates
+					deliver(t, v, server, f)
+				}
+				v.seq.next, v.batches = 1, 0
+				at := 0
+				next := func() { deliver(t, v, server, frames[at]); at++ }
+				next()
+				if a := testing.AllocsPerRun(20, next); a > 0 {
+					t.Errorf("%v allocations a frame", a)
+				}
+				if n := v.fleet.faults.total(); n != 0 || v.fleet.status.Inflated != 22 || v.batches != int64(at) {
+					t.Errorf("%d batches of %d, %d inflated, faults: %v", v.batches, at, v.fleet.status.Inflated, v.fleet.faults.Examples)
+				}
+			})
+		}
+	}
+}
+
 // TestFramesCutAnywhere delivers a stream byte by byte and in odd pieces; what
 // a viewer makes of it must not depend on the pieces.
 func TestFramesCutAnywhere(t *testing.T) {
 	t.Parallel()
-	var stream []byte
+	var stream, packed []byte
 	frames := 0
 	for _, size := range []int{100, 130, 5000, 100, 70000, 200} {
 		frames++
 		stream = append(stream, batchFrame(frames, size)...)
+		packed = append(packed, deflatedFrame(payloadOf(batchFrame(frames, size)))...)
 	}
 	for _, how := range []level{framed, verified} {
 		for _, piece := range []int{7, 61, 1000, 4096, len(stream)} {
 			v, server := heldViewer(t, how)
 			for rest := stream; len(rest) > 0; rest = rest[min(piece, len(rest)):] {
 				deliver(t, v, server, rest[:min(piece, len(rest))])
+			}
+			v2, server2 := heldViewer(t, how)
+			v2.deflate = true
+			for rest := packed; len(rest) > 0; rest = rest[min(piece, len(rest)):] {
+				deliver(t, v2, server2, rest[:min(piece, len(rest))])
+			}
+			if v2.batches != int64(frames) || v2.bytes != int64(len(packed)) || v2.seq.lost() != 0 || v2.fleet.faults.total() != 0 {
+				t.Errorf("compressed, level %d, pieces of %d: %d batches, %d of %d bytes, faults %v", how, piece, v2.batches, v2.bytes, len(packed), v2.fleet.faults.Examples)
 			}
 			if v.batches != int64(frames) || v.bytes != int64(len(stream)) || v.seq.lost() != 0 || v.fleet.faults.total() != 0 {
 				t.Errorf("level %d, pieces of %d: %d batches, %d of %d bytes, faults %v", how, piece, v.batches, v.bytes, len(stream), v.fleet.faults.Examples)
