@@ -25,10 +25,11 @@ type DeflateConfig struct {
 // negotiate reads the extensions that a client offers, RFC 6455 section 9.1, and
 // accepts the first offer of permessage-deflate that is well-formed and within
 // what u.Deflate allows. Every other offer is declined by not being answered,
-// RFC 7692 section 5.1. The error is ErrExtensions: no such list at all.
+// RFC 7692 section 5.1. A field without any element offers nothing: some clients
+// send it. The error is ErrExtensions: no such list at all.
 func (u *Upgrader) negotiate(list string) (o deflateOffer, err error) {
 	l := listReader{rest: list}
-	accepted, extensions := false, 0
+	accepted := false
 	for l.more() {
 		if l.take(',') {
 			continue // "a recipient MUST parse and ignore a reasonable number of empty list elements"
@@ -37,13 +38,9 @@ func (u *Upgrader) negotiate(list string) (o deflateOffer, err error) {
 		if !ok {
 			return deflateOffer{}, ErrExtensions
 		}
-		extensions++
 		if !accepted && u.Deflate != nil && offer.good && offer.windowBits() >= u.Deflate.MinWindowBits {
 			o, accepted = offer, true
 		}
-	}
-	if extensions == 0 {
-		return deflateOffer{}, ErrExtensions
 	}
 	return o, nil
 }

@@ -73,8 +73,8 @@ var offerCases = []offerCase{
 	{offer: "permessage-deflate; client_max_window_bits; client_max_window_bits=10"},
 
 	// No list of extensions at all, even where the good offer comes first.
-	{offer: "", err: ErrExtensions},
-	{offer: " , ,", err: ErrExtensions},
+	{offer: ""},
+	{offer: " , ,"},
 	{offer: ";", err: ErrExtensions},
 	{offer: "permessage-deflate;", err: ErrExtensions},
 	{offer: "permessage-deflate; ;", err: ErrExtensions},
