@@ -112,55 +112,80 @@ func (s *session) idle(o *idleOptions, steps []int) error {
 	return nil
 }
 
-// askedSpan is a short span between two scrapes, and the rest after a scrape
-// until the server sleeps again.
-const askedSpan = time.Second
+// askedSpan is a short span between two scrapes, longer than a loop that was
+// woken takes to go to sleep again; askedSpans is how many there are.
+const (
+	askedSpan  = time.Second
+	askedSpans = 5
+)
+
+// wakeupCount is how often the server's loops have woken up until a moment.
+type wakeupCount struct {
+	at    time.Time
+	count float64
+}
+
+// wakeupRate is the wake-ups a second that are not a scrape's doing. A scrape
+// wakes each loop to ask it, and a loop that was woken naps for a while before
+// it sleeps; so the middle one of some short spans between two scrapes is taken
+// off the long one, which is the last. either is how far the rate may be off:
+// naps are fewer where the machine is busy.
+func wakeupRate(list []wakeupCount) (rate, either float64) {
+	var shorts []float64
+	n := len(list)
+	for i := 1; i < n-1; i++ {
+		shorts = append(shorts, list[i].count-list[i-1].count)
+	}
+	span := list[n-1].at.Sub(list[n-2].at) - list[n-2].at.Sub(list[0].at)/time.Duration(len(shorts))
+	if span <= 0 {
+		return math.NaN(), 0
+	}
+	long := list[n-1].count - list[n-2].count
+	return (long - median(shorts)) / span.Seconds(), (slices.Max(shorts) - slices.Min(shorts)) / span.Seconds()
+}
 
 // countWakeups leaves the server alone for a while and counts what it does all
-// the same. A scrape wakes every loop to ask it, and a loop that was woken
-// naps for a while before it sleeps; so a short span between two scrapes is
-// taken off the long one, and the rate is that of the difference.
+// the same.
 func (s *session) countWakeups(o *idleOptions, party *party) error {
-	if o.quiet <= 0 || s.target.info.Control == "" {
-		s.note("wake-ups are not known: they need --quiet and --control")
+	if o.quiet <= askedSpan || s.target.info.Control == "" {
+		s.note("wake-ups are not known: they need --control and a --quiet above %v", askedSpan)
 		return nil
 	}
-	var counts [3]float64
-	var times [3]time.Time
 	m, err := party.measure("quiet")
 	if err != nil {
 		return err
 	}
 	_, counted := m.began.metrics["danmakud_wakeups_total"]
+	var list []wakeupCount
 	var cpu [2]*ProcSample
-	for i, rest := range []time.Duration{askedSpan, o.quiet, 0} {
-		if i == 2 {
+	for i := range askedSpans + 2 {
+		if i == askedSpans+1 {
+			time.Sleep(o.quiet - askedSpan)
 			cpu[1] = s.target.proc() // before the scrape, which costs some too
 		}
 		scraped, err := scrape(s.target.info.Control)
 		if err != nil {
 			return err
 		}
-		counts[i], times[i] = scraped.sum("danmakud_wakeups_total"), time.Now()
-		time.Sleep(min(rest, askedSpan))
-		if i == 1 {
+		list = append(list, wakeupCount{time.Now(), scraped.sum("danmakud_wakeups_total")})
+		if i <= askedSpans {
+			time.Sleep(askedSpan)
 			cpu[0] = s.target.proc()
 		}
-		time.Sleep(rest - min(rest, askedSpan))
 	}
-	loops := o.loopCount()
-	span := times[2].Sub(times[1]) - times[1].Sub(times[0])
-	wakeups := (counts[2] - 2*counts[1] + counts[0]) / float64(loops) / span.Seconds()
+	rate, either := wakeupRate(list)
+	loops := float64(o.loopCount())
+	long := list[len(list)-1].count - list[len(list)-2].count
 	ph := &m.phase
-	ph.DurationS = times[2].Sub(times[1]).Seconds()
-	ph.Counters = map[string]int64{"wakeups": int64(counts[2] - counts[1]), "wakeups_of_a_scrape": int64(counts[1] - counts[0]), "loops": int64(loops)}
-	s.note("%d idle connections for %.1f s: %.2f wake-ups a loop and second over %d loops (%.0f in all, %.0f of them in the second after a scrape)",
-		party.plan.Viewers, ph.DurationS, wakeups, loops, counts[2]-counts[1], counts[1]-counts[0])
-	if !counted || span <= 0 {
-		wakeups = math.NaN()
+	ph.DurationS = o.quiet.Seconds()
+	ph.Counters = map[string]int64{"wakeups": int64(long), "wakeups_of_a_scrape": int64(long - rate*(o.quiet-askedSpan).Seconds()), "loops": int64(loops)}
+	s.note("%d idle connections for %v: %.2f wake-ups a loop and second, give or take %.2f, over %d loops (%.0f in all; a scrape's own are taken off)",
+		party.plan.Viewers, o.quiet, rate/loops, either/loops, int(loops), long)
+	if !counted {
+		rate = math.NaN()
 	}
 	if o.maxWakeups >= 0 {
-		s.card.Bar("wake-ups a loop and second, idle", wakeups, "<=", o.maxWakeups, "")
+		s.card.Bar("wake-ups a loop and second, idle", rate/loops, "<=", o.maxWakeups, "")
 	}
 	if cpu[0] != nil && cpu[1] != nil {
 		s.idleCPU(o, ph, cpu)

@@ -477,8 +477,8 @@ func TestIdleWakeups(t *testing.T) {
 		counts []int64 // at each scrape
 		missed []string
 	}{
-		{"asleep", []int64{0, 40, 80, 122}, nil}, // 40 for each scrape, 2 of its own
-		{"busy", []int64{0, 40, 80, 220}, []string{"wake-ups"}},
+		{"asleep", []int64{0, 40, 80, 125, 165, 200, 240, 282}, nil}, // about 40 for each scrape, 2 of its own
+		{"busy", []int64{0, 40, 80, 125, 165, 200, 240, 380}, []string{"wake-ups"}},
 		{"unknown", nil, []string{"wake-ups"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -508,6 +508,11 @@ func TestIdleWakeups(t *testing.T) {
 			}
 			wantMissed(t, s.card, c.missed...)
 		})
+	}
+	at := func(second int, count float64) wakeupCount { return wakeupCount{time.Unix(int64(second), 0), count} }
+	rate, either := wakeupRate([]wakeupCount{at(0, 0), at(1, 40), at(2, 84), at(3, 120), at(13, 180)})
+	if want := 20.0 / 9; rate != want || either != 8.0/9 {
+		t.Errorf("%v a second, give or take %v", rate, either)
 	}
 	s := &session{card: NewRunCard("test")}
 	two := [2]*ProcSample{{At: time.Unix(0, 0)}, {At: time.Unix(10, 0), CPU: 200 * time.Millisecond}}
