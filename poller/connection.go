@@ -50,18 +50,28 @@ func (l *Loop) Write(s Slot, p []byte) (n int, err error) {
 	return l.wrote(c, n, len(p), errno)
 }
 
-// WriteSpooled is Write for n bytes of a spool from off on.
-func (l *Loop) WriteSpooled(s Slot, from *Spool, off int64, n int) (int, error) {
+// WriteRegion is Write for rest, the last bytes of a region, by reference. Where
+// the system refuses that it copies them, and the spool takes no more.
+func (l *Loop) WriteRegion(s Slot, r *Region, rest []byte) (int, error) {
 	l.verify.owner()
 	c := l.columns.at(s)
 	if c.state != open {
 		return 0, errClosed
 	}
-	sent, errno := l.kernel.sendFile(int(c.fd), from.fd, off, n)
+	off := r.off + int64(r.n-len(rest))
+	n, errno := l.kernel.sendFile(int(c.fd), r.segment.fd, off, len(rest))
 	for errno == unix.EINTR {
-		sent, errno = l.kernel.sendFile(int(c.fd), from.fd, off, n)
+		n, errno = l.kernel.sendFile(int(c.fd), r.segment.fd, off, len(rest))
 	}
-	return l.wrote(c, sent, n, errno)
+	switch errno {
+	case 0, unix.EAGAIN, unix.EPIPE, unix.ECONNRESET, unix.ETIMEDOUT:
+		return l.wrote(c, n, len(rest), errno)
+	}
+	n, err := l.Write(s, rest)
+	if err == nil && !r.spool.failed.Swap(true) {
+		l.log.warn(l.now, "large frames are copied for each viewer from now on", "error", errno)
+	}
+	return n, err
 }
 
 // wrote counts a write call that took n of all bytes.

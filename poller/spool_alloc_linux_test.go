@@ -11,11 +11,12 @@ import (
 // Nor does a frame that is sent by reference allocate anything, see TestNoAllocations.
 func TestSpoolNoAllocations(t *testing.T) {
 	l, slot, peer := spooled(t)
-	spool := mustSpool(t, 1<<20)
-	off := mustAdd(t, spool, pattern(9_000))
+	spool := mustSpool(t, 16<<20)
+	frame := pattern(9_000)
+	r := mustAdd(t, spool, frame)
 	buf := make([]byte, 64<<10)
 	if n := testing.AllocsPerRun(100, func() {
-		l.WriteSpooled(slot, spool, off, 9_000)
+		l.WriteRegion(slot, r, frame)
 		unix.Read(peer, buf)
 	}); n != 0 {
 		t.Errorf("%v allocations a write", n)

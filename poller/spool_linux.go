@@ -24,10 +24,4 @@ func fillSpool(fd int, p []byte, off int64) error {
 	return nil
 }
 
-// punchSpool makes a hole. Should it fail, memory is lost until Close, no more.
-func punchSpool(fd int, off, n int64) {
-	for unix.Fallocate(fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, n) == unix.EINTR {
-	}
-}
-
-func closeSpool(fd int) { unix.Close(fd) }
+func closeSpoolFile(fd int) { unix.Close(fd) }

@@ -17,13 +17,13 @@ func mustSpool(t *testing.T, limit int64) *Spool {
 	return s
 }
 
-func mustAdd(t *testing.T, s *Spool, p []byte) int64 {
+func mustAdd(t *testing.T, s *Spool, p []byte) *Region {
 	t.Helper()
-	off, ok := s.Add(p)
-	if !ok {
+	r := s.Add(p)
+	if r == nil {
 		t.Fatalf("no place for %d bytes beside %d", len(p), s.Held())
 	}
-	return off
+	return r
 }
 
 // spooled returns a loop with one connection and the peer's end.
@@ -35,31 +35,41 @@ func spooled(t *testing.T) (l *Loop, s Slot, peer int) {
 	return l, s, theirs
 }
 
-// What was handed to the kernel stays as it was, although its place is freed and
-// others are filled before the peer reads it.
-func TestSpoolFreedWhileInFlight(t *testing.T) {
-	l, slot, peer := spooled(t)
-	spool := mustSpool(t, 1<<20)
-	first := pattern(20_000)
-	off := mustAdd(t, spool, first)
-	n, err := l.WriteSpooled(slot, spool, off, len(first))
-	if err != nil || n == 0 {
-		t.Fatalf("WriteSpooled = %d, %v", n, err)
-	}
-	spool.Free(off, len(first))
-	for range 8 {
-		mustAdd(t, spool, bytes.Repeat([]byte{0xFF}, 20_000))
-	}
-	got := make([]byte, 0, n)
-	buf := make([]byte, 64<<10)
+// receive reads n bytes that are on their way.
+func receive(t *testing.T, fd, n int) []byte {
+	t.Helper()
+	got, buf := make([]byte, 0, n), make([]byte, 64<<10)
 	for len(got) < n {
-		k, err := unix.Read(peer, buf)
+		k, err := unix.Read(fd, buf)
 		if err != nil || k == 0 {
 			t.Fatalf("read %d, %v after %d of %d bytes", k, err, len(got), n)
 		}
 		got = append(got, buf[:k]...)
 	}
-	if !bytes.Equal(got, first[:n]) {
+	return got
+}
+
+// What was handed to the kernel stays as it was, although its place is freed, its
+// segment closed, and others are filled before the peer reads it.
+func TestSpoolFreedWhileInFlight(t *testing.T) {
+	l, slot, peer := spooled(t)
+	spool := mustSpool(t, 16<<20)
+	first := pattern(20_000)
+	r := mustAdd(t, spool, first)
+	n, err := l.WriteRegion(slot, r, first)
+	if err != nil || n == 0 {
+		t.Fatalf("WriteRegion = %d, %v", n, err)
+	}
+	segment := spool.current
+	r.Free()
+	other := bytes.Repeat([]byte{0xFF}, 1<<20)
+	for range 8 {
+		mustAdd(t, spool, other).Free()
+	}
+	if spool.current == segment {
+		t.Fatal("the first segment is still in use: the test shows less than it should")
+	}
+	if !bytes.Equal(receive(t, peer, n), first[:n]) {
 		t.Error("bytes in flight were changed by later ones")
 	}
 }
@@ -70,12 +80,12 @@ func TestSpoolShortWrites(t *testing.T) {
 	spool := mustSpool(t, 16<<20)
 	mustAdd(t, spool, []byte("something before"))
 	frame := pattern(5<<20 + 123)
-	off := mustAdd(t, spool, frame)
+	r := mustAdd(t, spool, frame)
 	var got []byte
 	buf := make([]byte, 97_003)
 	for sent := 0; len(got) < len(frame); {
 		if sent < len(frame) {
-			n, err := l.WriteSpooled(slot, spool, off+int64(sent), len(frame)-sent)
+			n, err := l.WriteRegion(slot, r, frame[sent:])
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -95,47 +105,50 @@ func TestSpoolShortWrites(t *testing.T) {
 	}
 }
 
-func TestSpoolLimit(t *testing.T) {
-	spool := mustSpool(t, 3*spoolPage)
-	a := mustAdd(t, spool, make([]byte, spoolPage+1))
-	if _, ok := spool.Add(make([]byte, spoolPage+1)); ok {
-		t.Error("two pages found place beside two of three")
+// Segments come and go with what is in them, within the limit.
+func TestSpoolSegments(t *testing.T) {
+	spool := mustSpool(t, 2*segmentSize)
+	half := make([]byte, segmentSize/2)
+	a, b := mustAdd(t, spool, half), mustAdd(t, spool, half)
+	c, d := mustAdd(t, spool, half), mustAdd(t, spool, half)
+	if spool.Add(half) != nil {
+		t.Error("a third segment beyond the limit")
 	}
-	mustAdd(t, spool, []byte{1})
-	spool.Free(a, spoolPage+1)
-	if held := spool.Held(); held != spoolPage {
-		t.Errorf("held %d bytes, want one page", held)
+	if held := spool.Held(); held != 4*int64(len(half)) {
+		t.Errorf("held %d bytes, want %d", held, 4*len(half))
 	}
-	if b := mustAdd(t, spool, make([]byte, 2*spoolPage)); b <= a {
-		t.Errorf("second region at %d, not behind the freed one at %d", b, a)
+	a.Free()
+	if spool.Add(half) != nil {
+		t.Error("half a segment was used again")
 	}
-}
-
-// Freed regions give their memory back to the system.
-func TestSpoolMemory(t *testing.T) {
-	spool := mustSpool(t, 1<<20)
-	for range 64 {
-		off := mustAdd(t, spool, make([]byte, 200_000))
-		spool.Free(off, 200_000)
+	b.Free()
+	fds := countFDs()
+	e := mustAdd(t, spool, half)
+	if now := countFDs(); now != fds+1 {
+		t.Errorf("%d more fds for a new segment, want 1", now-fds)
 	}
-	var st unix.Stat_t
-	if err := unix.Fstat(spool.fd, &st); err != nil {
-		t.Fatal(err)
+	for _, r := range []*Region{c, d, e} {
+		r.Free()
 	}
-	if st.Blocks != 0 {
-		t.Errorf("%d blocks of 512 bytes are left", st.Blocks)
+	if spool.Held() != 0 || len(spool.segments) != 1 {
+		t.Errorf("held %d bytes in %d segments, want the current one, empty", spool.Held(), len(spool.segments))
 	}
+	if spool.Add(make([]byte, 2*segmentSize+1)) != nil {
+		t.Error("a frame beyond the limit")
+	}
+	mustAdd(t, spool, make([]byte, segmentSize+segmentSize/2)).Free()
 }
 
 // A peer that is gone is an error like any other, and no signal.
 func TestSpoolPeerGone(t *testing.T) {
 	l, slot, peer := spooled(t)
-	spool := mustSpool(t, 1<<20)
-	off := mustAdd(t, spool, pattern(10_000))
+	spool := mustSpool(t, 16<<20)
+	frame := pattern(10_000)
+	r := mustAdd(t, spool, frame)
 	unix.Close(peer)
 	var err error
 	for range 3 {
-		if _, err = l.WriteSpooled(slot, spool, off, 10_000); err != nil {
+		if _, err = l.WriteRegion(slot, r, frame); err != nil {
 			break
 		}
 	}
@@ -143,29 +156,27 @@ func TestSpoolPeerGone(t *testing.T) {
 		t.Errorf("error %v, want that the peer is gone", err)
 	}
 	l.Close(slot, ReasonOf(err))
-	if _, err = l.WriteSpooled(slot, spool, off, 10_000); err != errClosed {
+	if _, err = l.WriteRegion(slot, r, frame); err != errClosed {
 		t.Errorf("error %v after Close, want %v", err, errClosed)
 	}
 }
 
-// A region may outlive the spool: freeing it then touches nobody's file.
+// A region may outlive the spool: freeing it then closes nobody's file.
 func TestSpoolFreeAfterClose(t *testing.T) {
-	spool := mustSpool(t, 1<<20)
-	off := mustAdd(t, spool, pattern(10_000))
-	number := spool.fd
+	spool := mustSpool(t, 16<<20)
+	r := mustAdd(t, spool, pattern(10_000))
+	number := r.segment.fd
 	spool.Close()
-	other, err := unix.MemfdCreate("other", 0)
+	other, err := unix.MemfdCreate("other", unix.MFD_CLOEXEC)
 	if err != nil || other != number {
 		t.Fatalf("fd %d, %v, want the number %d again", other, err, number)
 	}
-	defer unix.Close(other)
-	if _, err := unix.Write(other, pattern(10_000)); err != nil {
-		t.Fatal(err)
+	r.Free()
+	if err := unix.Close(other); err != nil {
+		t.Errorf("another file was closed: %v", err)
 	}
-	spool.Free(off, 10_000)
-	got := make([]byte, 10_000)
-	if _, err := unix.Pread(other, got, 0); err != nil || !bytes.Equal(got, pattern(10_000)) {
-		t.Errorf("another file lost its bytes: %v", err)
+	if spool.Add([]byte{1}) != nil {
+		t.Error("a closed spool took something")
 	}
 }
 
@@ -174,19 +185,42 @@ func TestSpoolInterrupted(t *testing.T) {
 	l := newTestLoop(t, k, nil)
 	fd := k.socket()
 	slot := adopted(t, l, fd)[0]
-	spool := mustSpool(t, 1<<20)
+	spool := mustSpool(t, 16<<20)
 	frame := pattern(9_000)
-	off := mustAdd(t, spool, frame)
+	r := mustAdd(t, spool, frame)
 	k.sockets[fd].writes = []answer{{errno: unix.EINTR}, {n: 100}, {errno: unix.EAGAIN}}
 	sent := 0
 	for _, want := range []int{100, 0, len(frame) - 100} {
-		n, err := l.WriteSpooled(slot, spool, off+int64(sent), len(frame)-sent)
+		n, err := l.WriteRegion(slot, r, frame[sent:])
 		if n != want || err != nil {
-			t.Fatalf("WriteSpooled = %d, %v, want %d", n, err, want)
+			t.Fatalf("WriteRegion = %d, %v, want %d", n, err, want)
 		}
 		sent += n
 	}
 	if !bytes.Equal(k.sockets[fd].written, frame) {
 		t.Error("other bytes were written")
+	}
+}
+
+// A system that has memfds and does not send out of them costs no viewer.
+func TestSpoolRefused(t *testing.T) {
+	for _, errno := range []unix.Errno{unix.ENOSYS, unix.EPERM, unix.EINVAL, unix.ENOMEM} {
+		k := newFake(t)
+		l := newTestLoop(t, k, nil)
+		fd := k.socket()
+		slot := adopted(t, l, fd)[0]
+		spool := mustSpool(t, 16<<20)
+		frame := pattern(9_000)
+		r := mustAdd(t, spool, frame)
+		k.sockets[fd].writes = []answer{{errno: errno}, {n: len(frame)}}
+		if n, err := l.WriteRegion(slot, r, frame); n != len(frame) || err != nil {
+			t.Errorf("%v: WriteRegion = %d, %v", errno, n, err)
+		}
+		if !bytes.Equal(k.sockets[fd].written, frame) {
+			t.Errorf("%v: other bytes were written", errno)
+		}
+		if spool.Add(frame) != nil {
+			t.Errorf("%v: the spool still takes frames", errno)
+		}
 	}
 }

@@ -6,5 +6,4 @@ import "golang.org/x/sys/unix"
 
 func newSpoolFile() (int, error)         { return -1, unix.ENOTSUP }
 func fillSpool(int, []byte, int64) error { return unix.ENOTSUP }
-func punchSpool(int, int64, int64)       {}
-func closeSpool(int)                     {}
+func closeSpoolFile(int)                 {}

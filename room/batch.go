@@ -1,6 +1,7 @@
 package room
 
 import (
+	"math/bits"
 	"strconv"
 
 	"github.com/danmakud/danmakud/wsproto"
@@ -32,7 +33,7 @@ type Batch struct {
 	Lag      int64  // nanoseconds between due and sealed
 
 	frames  [Encodings][]byte // nil: not made, the plain one serves
-	spooled [Encodings]int64  // where the frame is in the hub's spool, plus one; 0 = nowhere
+	spooled *spooled          // large frames in the hub's spool; nil = none
 	header  int               // bytes of the plain frame's header
 	wanted  [Encodings]uint32 // members by encoding when it was sealed
 	bytes   int               // memory it holds
@@ -64,16 +65,19 @@ func (b *Batch) Encode() {
 func (b *Batch) Wanted(shard int) bool { return b.shards.has(shard) }
 
 // write sends the frame from byte off on to slot, in one system call, and
-// returns how many bytes of it are then sent. It is the only place that knows
-// how a batch's bytes reach a socket.
-func (b *Batch) write(w Writer, slot uint32, e Encoding, off int) (int, error) {
+// returns how many bytes of it are then sent. held says that the caller's loop has
+// not let go of the batch yet. It is the only place that knows how a batch's bytes
+// reach a socket.
+func (b *Batch) write(w Writer, slot uint32, e Encoding, off int, held bool) (int, error) {
 	if b.frames[e] == nil {
 		e = EncodingJSON
 	}
 	rest := b.frames[e][off:]
-	if at := b.spooled[e]; at > 0 {
-		n, err := w.WriteSpooled(slot, at-1+int64(off), len(rest))
-		return off + n, err
+	if held && b.spooled != nil {
+		if r := b.spooled.regions[e]; r != nil {
+			n, err := w.WriteRegion(slot, r, rest)
+			return off + n, err
+		}
 	}
 	n, err := w.Write(slot, rest)
 	return off + n, err
@@ -126,6 +130,12 @@ func frameBatch(pending []byte, h *sealHead) (frame []byte, header int) {
 // shardSet is a set of loop indexes.
 type shardSet [MaxShards / 64]uint64
 
-func (s *shardSet) add(i int)      { s[i>>6] |= 1 << (i & 63) }
-func (s *shardSet) remove(i int)   { s[i>>6] &^= 1 << (i & 63) }
+func (s *shardSet) add(i int)    { s[i>>6] |= 1 << (i & 63) }
+func (s *shardSet) remove(i int) { s[i>>6] &^= 1 << (i & 63) }
+func (s *shardSet) count() (n int) {
+	for _, word := range s {
+		n += bits.OnesCount64(word)
+	}
+	return n
+}
 func (s *shardSet) has(i int) bool { return s[i>>6]&(1<<(i&63)) != 0 }

@@ -48,6 +48,7 @@ func (s *Shard) pass(rs *roomShard, n int, now int64) (visited int, done bool) {
 }
 
 func (s *Shard) passDone(rs *roomShard, now int64) {
+	s.letGo(rs, rs.target)
 	took := now - rs.began
 	rs.room.passTook(took)
 	s.count.Passes++

@@ -72,7 +72,7 @@ func wallScript(t *testing.T, clock func(r *rand.Rand, now int64) int64) (happen
 // discard takes every byte.
 type discard struct{}
 
-func (discard) Write(_ uint32, p []byte) (int, error)              { return len(p), nil }
-func (discard) WriteSpooled(_ uint32, _ int64, n int) (int, error) { return n, nil }
-func (discard) WantWrite(uint32, bool)                             {}
-func (discard) Failed(uint32, error)                               {}
+func (discard) Write(_ uint32, p []byte) (int, error)                    { return len(p), nil }
+func (discard) WriteRegion(_ uint32, _ Region, rest []byte) (int, error) { return len(rest), nil }
+func (discard) WantWrite(uint32, bool)                                   {}
+func (discard) Failed(uint32, error)                                     {}

@@ -185,9 +185,9 @@ func (d *drip) Write(slot uint32, p []byte) (int, error) {
 	d.got[slot] = append(d.got[slot], p[:n]...)
 	return n, nil
 }
-func (d *drip) WriteSpooled(uint32, int64, int) (int, error) { panic("there is no spool") }
-func (d *drip) WantWrite(slot uint32, on bool)               { d.wants[slot] = on }
-func (d *drip) Failed(uint32, error)                         {}
+func (d *drip) WriteRegion(uint32, Region, []byte) (int, error) { panic("there is no spool") }
+func (d *drip) WantWrite(slot uint32, on bool)                  { d.wants[slot] = on }
+func (d *drip) Failed(uint32, error)                            {}
 func (d *drip) more() bool {
 	for _, w := range d.wants {
 		if w {

@@ -91,7 +91,7 @@ func (s *Shard) resume(slot uint32, m *member, now int64) bool {
 // sendTorn makes one attempt at the rest of the torn frame.
 func (s *Shard) sendTorn(slot uint32, out *blockedOutput) (done bool, err error) {
 	if out.batch != nil {
-		out.off, err = out.batch.write(s.w, slot, out.enc, out.off)
+		out.off, err = out.batch.write(s.w, slot, out.enc, out.off, false)
 		if err != nil || out.off < out.batch.size(out.enc) {
 			return false, err
 		}
@@ -118,7 +118,7 @@ func (s *Shard) sendBatches(slot uint32, m *member, rs *roomShard, now int64) {
 			}
 			continue
 		}
-		n, err := b.write(s.w, slot, m.enc, 0)
+		n, err := b.write(s.w, slot, m.enc, 0, s.held(rs, b))
 		if err != nil {
 			s.w.Failed(slot, err)
 			return

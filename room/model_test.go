@@ -88,8 +88,9 @@ func (w modelWriter) Write(slot uint32, p []byte) (int, error) {
 	return n, nil
 }
 
-func (w modelWriter) WriteSpooled(slot uint32, off int64, n int) (int, error) {
-	return w.Write(slot, w.m.spool.read(off, n))
+func (w modelWriter) WriteRegion(slot uint32, r Region, rest []byte) (int, error) {
+	p := r.(*memoryRegion).bytes()
+	return w.Write(slot, p[len(p)-len(rest):])
 }
 
 func (w modelWriter) WantWrite(slot uint32, on bool) { w.m.viewers[w.shard][slot].wants = on }

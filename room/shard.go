@@ -13,8 +13,8 @@ type Writer interface {
 	// Write sends what the socket takes of p now: fewer bytes, or none, when it
 	// is full. An error is final for the connection.
 	Write(slot uint32, p []byte) (int, error)
-	// WriteSpooled is Write for n bytes of the hub's spool from off on.
-	WriteSpooled(slot uint32, off int64, n int) (int, error)
+	// WriteRegion is Write for rest, the last bytes of what r has, without copying.
+	WriteRegion(slot uint32, r Region, rest []byte) (int, error)
 	// WantWrite asks for Shard.Writable once the socket takes bytes again.
 	WantWrite(slot uint32, on bool)
 	// Failed tells that a write failed for good; it closes the connection, which
@@ -77,6 +77,7 @@ type roomShard struct {
 	ring    []*Batch // ring[seq % len], batches first..last
 	first   uint64
 	last    uint64 // newest batch delivered to this shard
+	ended   uint64 // newest batch of which a pass is over; newer ones are held, see spool.go
 	bytes   int    // memory of the batches in the ring
 
 	// The pass under way: members[cursor] is next, -1 = none is left.
@@ -172,14 +173,16 @@ func (s *Shard) Deliver(batches []*Batch, now int64) {
 	for _, b := range batches {
 		rs := s.rooms[b.Room]
 		if rs == nil || b.Seq <= rs.last {
+			b.LetGo(s.index)
 			continue // nobody here, or sealed before the first of us joined
 		}
 		if b.Seq != rs.last+1 {
 			s.count.BatchesMissed += b.Seq - rs.last - 1
+			s.letGo(rs, rs.last)
 			clear(rs.ring)
 			rs.first, rs.bytes = b.Seq, 0
 		}
-		rs.keep(b)
+		s.keep(rs, b)
 		if rs.passing {
 			rs.room.passTook(now - rs.began) // not done within its tick
 			continue
@@ -190,21 +193,22 @@ func (s *Shard) Deliver(batches []*Batch, now int64) {
 }
 
 // keep puts b into the ring as the newest.
-func (rs *roomShard) keep(b *Batch) {
+func (s *Shard) keep(rs *roomShard, b *Batch) {
 	n := uint64(len(rs.ring))
 	rs.last = b.Seq
 	rs.bytes += b.bytes
 	if rs.last-rs.first >= n {
-		rs.dropOldest()
+		s.dropOldest(rs)
 	}
 	rs.ring[b.Seq%n] = b
 	for rs.bytes > ringBytesMax && rs.first < rs.last {
-		rs.dropOldest()
+		s.dropOldest(rs)
 	}
 }
 
-func (rs *roomShard) dropOldest() {
+func (s *Shard) dropOldest(rs *roomShard) {
 	old := &rs.ring[rs.first%uint64(len(rs.ring))]
+	s.letGo(rs, rs.first)
 	rs.bytes -= (*old).bytes
 	*old = nil
 	rs.first++
@@ -231,7 +235,7 @@ func (rs *roomShard) begin(now int64) {
 }
 
 func (s *Shard) addRoom(r *Room, seq uint64) *roomShard {
-	rs := &roomShard{room: r, ring: make([]*Batch, s.hub.cfg().Ring), first: seq + 1, last: seq}
+	rs := &roomShard{room: r, ring: make([]*Batch, s.hub.cfg().Ring), first: seq + 1, last: seq, ended: seq}
 	if n := len(s.free); n > 0 {
 		rs.index = s.free[n-1]
 		s.free = s.free[:n-1]
@@ -250,6 +254,7 @@ func (s *Shard) dropRoom(rs *roomShard) {
 	delete(s.rooms, rs.room)
 	s.table[rs.index] = nil
 	s.free = append(s.free, rs.index)
+	s.letGo(rs, rs.last)
 	clear(rs.ring)
 }
 

@@ -1,21 +1,25 @@
 package room
 
-import "runtime"
+import "sync/atomic"
 
-// Spool is memory out of which sockets are written without copying. All methods
-// may be called by any goroutine.
+// Spool is memory out of which sockets are written without copying. Any goroutine.
 type Spool interface {
-	// Add copies p and returns where it is, or false when there is no place.
-	Add(p []byte) (off int64, ok bool)
-	// Free gives back what Add put at off.
-	Free(off int64, n int)
+	// Add copies p and returns the copy, or nil when there is no place.
+	Add(p []byte) Region
 }
 
-// region is a frame's place in a spool.
-type region struct {
-	spool Spool
-	off   int64
-	n     int
+// Region is a frame in a spool. Only the Writers know how to use it.
+type Region interface {
+	// Free gives it back. It is called once, when no Writer uses it any more.
+	Free()
+}
+
+// spooled is a batch's frames in the spool. Every loop that had members at the
+// seal holds it until its pass is over; the last one to let go frees the regions.
+// Whoever is served later, or has a torn frame, gets copies.
+type spooled struct {
+	regions [Encodings]Region // nil = not there
+	holders atomic.Int32
 }
 
 // spool puts the batch's frames into the hub's spool, if there is one, where they
@@ -31,16 +35,17 @@ func (b *Batch) spool() {
 		if len(frame) < cfg.SpoolMin || b.audience(Encoding(e)) < cfg.SpoolMembers {
 			continue
 		}
-		off, ok := cfg.Spool.Add(frame)
-		if !ok {
+		r := cfg.Spool.Add(frame)
+		if r == nil {
 			h.unspooled.Add(1)
 			continue
 		}
-		b.spooled[e] = off + 1
+		if b.spooled == nil {
+			b.spooled = new(spooled)
+			b.spooled.holders.Store(int32(b.shards.count()))
+		}
+		b.spooled.regions[e] = r
 		h.spooled.Add(1)
-		// Whoever can still write the frame holds the batch: a ring, a blocked
-		// viewer, an inbox.
-		runtime.AddCleanup(b, func(r region) { r.spool.Free(r.off, r.n) }, region{cfg.Spool, off, len(frame)})
 	}
 }
 
@@ -53,6 +58,31 @@ func (b *Batch) audience(e Encoding) (members int) {
 	}
 	return members
 }
+
+// LetGo tells that a loop will not write the batch out of the spool any more, or
+// never gets it. Once for each loop that Wanted it, others do not count; the shard
+// does it for the batches that are delivered.
+func (b *Batch) LetGo(shard int) {
+	if b.spooled == nil || !b.Wanted(shard) || b.spooled.holders.Add(-1) != 0 {
+		return
+	}
+	for _, r := range b.spooled.regions {
+		if r != nil {
+			r.Free()
+		}
+	}
+}
+
+// letGo lets go of all batches in the ring up to and including seq.
+func (s *Shard) letGo(rs *roomShard, seq uint64) {
+	for next := max(rs.ended+1, rs.first); next <= seq; next++ {
+		rs.ring[next%uint64(len(rs.ring))].LetGo(s.index)
+	}
+	rs.ended = max(rs.ended, seq)
+}
+
+// held reports whether the batch's place in the spool is good until s lets go of it.
+func (s *Shard) held(rs *roomShard, b *Batch) bool { return b.Seq > rs.ended && b.Wanted(s.index) }
 
 // Spooled returns how many frames went into the spool, and how many found no
 // place there.

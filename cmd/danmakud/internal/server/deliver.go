@@ -21,9 +21,9 @@ func (h *handler) sealRooms() {
 	h.sealed = h.sealed[:0]
 }
 
-// post encodes sealed batches and brings them to every loop that has members of their rooms: by
-// hand to the loop of own, if given, through the inbox to the others, each woken
-// at most once.
+// post encodes sealed batches and brings them to every loop that has members of
+// their rooms: by hand to the loop of own, if given, through the inbox to the
+// others, each woken at most once.
 func (s *Server) post(batches []*room.Batch, own *handler, now int64) {
 	for _, b := range batches {
 		b.Encode()
@@ -39,7 +39,11 @@ func (s *Server) post(batches []*room.Batch, own *handler, now int64) {
 		if wanted := wantedBy(h.loop.Index(), batches); len(wanted) > 0 {
 			// A full inbox refuses: the loop counts it, and its viewers are told
 			// of the gap by the next batch that arrives.
-			h.loop.Post(func() { h.shard.Deliver(wanted, h.loop.Now()) })
+			if !h.loop.Post(func() { h.shard.Deliver(wanted, h.loop.Now()) }) {
+				for _, b := range wanted {
+					b.LetGo(h.loop.Index())
+				}
+			}
 		}
 	}
 	for _, b := range batches {

@@ -78,6 +78,16 @@ func newHandler(s *Server, l *poller.Loop) *handler {
 	return h
 }
 
+// spool is the reactor's spool as rooms see it.
+type spool struct{ *poller.Spool }
+
+func (s spool) Add(p []byte) room.Region {
+	if r := s.Spool.Add(p); r != nil {
+		return r
+	}
+	return nil // not a Region that is a nil pointer
+}
+
 // loopWriter is the loop's sockets as the shard sees them.
 type loopWriter struct{ h *handler }
 
@@ -85,8 +95,8 @@ func (w loopWriter) Write(slot uint32, p []byte) (int, error) {
 	return w.h.loop.Write(poller.Slot(slot), p)
 }
 
-func (w loopWriter) WriteSpooled(slot uint32, off int64, n int) (int, error) {
-	return w.h.loop.WriteSpooled(poller.Slot(slot), w.h.server.spool, off, n)
+func (w loopWriter) WriteRegion(slot uint32, r room.Region, rest []byte) (int, error) {
+	return w.h.loop.WriteRegion(poller.Slot(slot), r.(*poller.Region), rest)
 }
 
 func (w loopWriter) WantWrite(slot uint32, on bool) { w.h.loop.WantWrite(poller.Slot(slot), on) }

@@ -166,7 +166,7 @@ func newServer(c config.Config, log *slog.Logger, o Options) (*Server, error) {
 	rooms.Epoch, rooms.FirstID = strconv.FormatInt(started.UnixMilli(), 36), firstID(started)
 	rooms.Kick = s.sealer.wake
 	if s.spool, err = poller.NewSpool(spoolMax); err == nil {
-		rooms.Spool = s.spool
+		rooms.Spool = spool{s.spool}
 	} else {
 		log.Info("large frames are copied for each viewer", "error", err)
 	}
