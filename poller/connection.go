@@ -168,11 +168,13 @@ func (l *Loop) Detach(s Slot) (fd int, err error) {
 }
 
 // Move hands s over to another loop of the reactor, for which it is a new
-// connection: its handler gets Opened and then Data with received, which is what
-// has been read here and belongs to the other side now. Here Closed is called
-// with [ReasonMoved]. It reports false, with nothing done, when the other loop
-// takes no more.
-func (l *Loop) Move(s Slot, to *Loop, received []byte) bool {
+// connection: there, on that loop's goroutine, opened is called in place of
+// Handler.Opened, and may know what was found out about the peer here; then
+// Data with received, which is what has been read here and belongs to the other
+// side now. Here Closed is called with [ReasonMoved]. It reports false, with
+// nothing done, when the other loop takes no more. Even if it reports true opened
+// is not called when the other loop cannot use the socket, which it closes then.
+func (l *Loop) Move(s Slot, to *Loop, received []byte, opened func(Slot)) bool {
 	l.verify.owner()
 	c := l.columns.at(s)
 	if c.state != open {
@@ -180,7 +182,7 @@ func (l *Loop) Move(s Slot, to *Loop, received []byte) bool {
 	}
 	l.census.count.Add(1) // beyond the limit for the moment: reap gives one back
 	to.load.Add(1)
-	if to.inbox.put(message{fd: int(c.fd), data: received}) != putDone {
+	if to.inbox.put(message{fd: int(c.fd), opened: opened, data: received}) != putDone {
 		to.release()
 		return false
 	}

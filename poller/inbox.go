@@ -9,7 +9,10 @@ import (
 type message struct {
 	call func()
 	fd   int
-	data []byte // what another loop has read from fd already
+
+	// Of a socket that another loop had before; nil otherwise.
+	opened func(Slot) // in place of Handler.Opened
+	data   []byte     // what has been read from fd already
 }
 
 // An inbox is how other goroutines reach a loop. Bound: limit posted calls, and

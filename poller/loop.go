@@ -240,7 +240,7 @@ func (l *Loop) walkInboxGuarded() {
 			l.current = noSlot
 			m.call()
 		} else {
-			l.adopt(m.fd)
+			l.adopt(m.fd, m.opened)
 			if s := l.current; m.data != nil && s != noSlot && l.Open(s) {
 				l.handler.Data(s, m.data)
 			}
@@ -249,8 +249,8 @@ func (l *Loop) walkInboxGuarded() {
 	l.current = noSlot
 }
 
-// adopt makes fd a connection of this loop.
-func (l *Loop) adopt(fd int) {
+// adopt makes fd a connection of this loop; opened is nil for Handler.Opened.
+func (l *Loop) adopt(fd int, opened func(Slot)) {
 	l.current = noSlot
 	s, c, ok := l.columns.take(fd)
 	if !ok {
@@ -271,7 +271,11 @@ func (l *Loop) adopt(fd int) {
 		return
 	}
 	l.counters.adopted.Add(1)
-	l.handler.Opened(s)
+	if opened != nil {
+		opened(s)
+	} else {
+		l.handler.Opened(s)
+	}
 }
 
 func (l *Loop) runTurn() {

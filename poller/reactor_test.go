@@ -311,13 +311,22 @@ func TestDetachAndAdopt(t *testing.T) {
 func TestMoveToAnotherLoop(t *testing.T) {
 	var r *Reactor
 	var moved atomic.Int64
+	known := [3]map[Slot]bool{{}, {}, {}} // by loop, connections that came with what the loop before knew
 	r = newReactor(t, loopback(3), func(h *hooks) {
+		h.opened = func(s Slot) { delete(known[h.l.Index()], s) }
 		h.data = func(s Slot, p []byte) {
-			if hop := p[0] - '0'; hop < 9 {
+			if hop := p[0] - '0'; (hop > 0) != known[h.l.Index()][s] {
+				t.Errorf("hop %d: known to this loop %v", hop, hop == 0)
+			} else if hop < 9 {
 				to := r.Loops()[(h.l.Index()+1)%3]
-				if h.l.Move(s, to, append([]byte{p[0] + 1}, p[1:]...)) {
+				there := to.handler.(*hooks)
+				opened := func(arrived Slot) { // in place of Opened, on the other loop
+					there.Opened(arrived)
+					known[to.Index()][arrived] = true
+				}
+				if h.l.Move(s, to, append([]byte{p[0] + 1}, p[1:]...), opened) {
 					moved.Add(1)
-					if h.l.Open(s) || h.l.Move(s, to, nil) {
+					if h.l.Open(s) || h.l.Move(s, to, nil, nil) {
 						t.Error("a connection that has moved is still open here")
 					}
 					return

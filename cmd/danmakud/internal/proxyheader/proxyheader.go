@@ -48,7 +48,6 @@ const (
 	familyInet6  = 0x2
 	familyUnix   = 0x3
 	transportMax = 0x2
-	tcpOverInet6 = familyInet6<<4 | 0x1
 )
 
 // ErrHeader says that bytes are no header of the PROXY protocol.
@@ -163,17 +162,4 @@ func addressSize(family byte) (size int, known bool) {
 		return unixSize, true
 	}
 	return 0, false
-}
-
-// Append appends a header of version 2 that Parse reads as source; the
-// destination is left zero.
-func Append(dst []byte, source netip.AddrPort) []byte {
-	dst = append(dst, v2Signature...)
-	if !source.IsValid() {
-		return append(dst, commandLocal, 0, 0, 0)
-	}
-	dst = append(dst, commandProxy, tcpOverInet6, 0, inet6Size)
-	from := source.Addr().As16()
-	dst = append(append(dst, from[:]...), make([]byte, 16)...)
-	return append(binary.BigEndian.AppendUint16(dst, source.Port()), 0, 0)
 }

@@ -17,6 +17,9 @@ import (
 //	   │                                └── trusted proxy ──┐
 //	   └───── trusted proxy ────────────────────────────────┴► X-Forwarded-For ─► count
 //
+// Whether the peer speaks PROXY is judged by the settings at Opened, the rest by
+// those in force when its header, or the head, has come.
+//
 // A connection is counted as soon as the address is known, and keeps its place
 // until it is closed, also when net/http serves it. Not counted is who has no
 // address: a unix socket, LOCAL and UNKNOWN, and a trusted proxy that names nobody.
@@ -107,37 +110,69 @@ func (h *handler) setAddress(s poller.Slot, a netip.Addr) {
 	h.session(s).marks |= markAddressed
 }
 
-// proxySource is what a PROXY header has to say for the address to be the same.
-func (h *handler) proxySource(s poller.Slot) netip.AddrPort {
-	if !h.session(s).is(markAddressed) {
-		return netip.AddrPort{}
+// forwarded looks for the viewer's address in the head, if that came from a
+// trusted proxy: garbage where it should be leaves that of the proxy. A peer that
+// the settings trusted when it came, and do not trust now, is counted like others.
+// forwarded reports whether the connection may go on.
+func (h *handler) forwarded(s poller.Slot, head []byte) bool {
+	c := h.session(s)
+	located := c.is(markLocated | markCounted)
+	c.marks |= markLocated
+	switch {
+	case located:
+		return true
+	case len(h.rules.trusted) == 0 && h.config.MaxConnectionsPerAddress == 0:
+		return true // nobody asks, so nor do we ask the kernel
+	case c.is(markProxied) && !c.is(markAddressed):
+		return true // a proxy that does not say whose bytes these are
 	}
-	return netip.AddrPortFrom(h.address(s), 0)
-}
-
-// forwarded looks for the viewer's address in a head that came from a trusted
-// proxy: garbage where it should be leaves that of the proxy. It reports whether
-// the connection may go on.
-func (h *handler) forwarded(s poller.Slot, head []byte) (garbage, ok bool) {
-	if len(h.rules.trusted) == 0 || h.session(s).is(markCounted) {
-		return false, true
-	}
-	if h.session(s).is(markProxied) && !h.session(s).is(markAddressed) {
-		return false, true // a proxy that does not say whose bytes these are
-	}
-	if !h.rules.trusted.contain(h.address(s)) {
-		return false, true
+	peer := h.address(s)
+	if !h.rules.trusted.contain(peer) {
+		return !peer.IsValid() || h.admit(s, peer)
 	}
 	r, err := wsproto.ParseRequest(head)
 	if err != nil || r.ForwardedFor == "" {
-		return false, true // what is wrong with the head is the upgrade's to say
+		return true // what is wrong with the head is the upgrade's to say
 	}
 	viewer, ok := forwardedFor(r.ForwardedFor, h.rules.trusted)
 	if !ok {
-		return true, true
+		h.server.misforwarded.Add(1)
+		return true
 	}
 	h.setAddress(s, viewer)
-	return false, h.admit(s, viewer)
+	return h.admit(s, viewer)
+}
+
+// origin is what has been found out about where a connection comes from. It goes
+// along when the connection moves to another loop, which may go by other settings
+// already: judged again by those, the same bytes could mean something else.
+type origin struct {
+	marks   marks
+	address addressKey // with markAddressed
+}
+
+// origin returns what is known of s.
+func (h *handler) origin(s poller.Slot) (o origin) {
+	o.marks = h.session(s).marks & (markProxied | markAddressed | markCounted | markLocated)
+	if o.marks&markAddressed != 0 {
+		o.address = *h.addressColumn(s)
+	}
+	return o
+}
+
+// arrived is Opened for a connection that another loop has begun with and that
+// came from o. It asks for its place again, which that loop has given back.
+func (h *handler) arrived(s poller.Slot, o origin) {
+	if !h.begin(s) {
+		return
+	}
+	h.session(s).marks |= o.marks &^ markCounted
+	if o.marks&markAddressed != 0 {
+		*h.addressColumn(s) = o.address
+	}
+	if o.marks&markCounted != 0 {
+		h.admit(s, o.address.address())
+	}
 }
 
 // forwardedFor returns the rightmost address of an X-Forwarded-For that is no

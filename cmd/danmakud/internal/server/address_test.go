@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/config"
-	"github.com/danmakud/danmakud/cmd/danmakud/internal/proxyheader"
 	"github.com/danmakud/danmakud/poller"
 )
 
@@ -339,13 +338,16 @@ func TestProxyHeader(t *testing.T) {
 		c.TrustedProxies = []string{"198.51.100.0/24", "127.0.0.0/8"}
 	})
 	v1 := "PROXY TCP4 192.0.2.1 192.0.2.2 40000 80\r\n"
-	v2 := string(proxyheader.Append(nil, netip.MustParseAddrPort("[2001:db8::1:7]:40000")))
+	v2Signature := "\r\n\r\n\x00\r\nQUIT\n"
+	from := netip.MustParseAddr("2001:db8::1:7").As16()
+	v2 := v2Signature + "\x21\x21\x00\x24" + string(from[:]) + strings.Repeat("\x00", 20)
+	local := v2Signature + "\x20\x00\x00\x00"
 	trusted := "PROXY TCP4 198.51.100.1 192.0.2.2 40000 80\r\n"
 	for i, c := range []struct{ header, fields, address string }{
 		{v1, "", "192.0.2.1"},
 		{v2, "", "2001:db8::1:7"},
 		{"PROXY UNKNOWN\r\n", "", "127.0.0.1"},
-		{string(proxyheader.Append(nil, netip.AddrPort{})), "", "127.0.0.1"},
+		{local, "", "127.0.0.1"},
 		{v1, "X-Forwarded-For: 203.0.113.9\r\n", "192.0.2.1"}, // not from a trusted one
 		{"PROXY UNKNOWN\r\n", "X-Forwarded-For: 203.0.113.9\r\n", "127.0.0.1"},
 		{trusted, "X-Forwarded-For: 203.0.113.9\r\n", "203.0.113.9"},
@@ -451,4 +453,104 @@ func TestAddressesCostNothing(t *testing.T) {
 		})
 	}
 	connect(t, s, "PROXY UNKNOWN\r\n", upgradeRequest("r")).mustBe(400)
+}
+
+// begun waits until one connection is in its handshake with these marks and
+// without those, and returns the index of its loop.
+func (s *Server) begun(t *testing.T, with, without marks) int {
+	t.Helper()
+	for range 2000 {
+		for i, h := range s.handlers {
+			found := false
+			on(t, h, func() {
+				for slot := range h.loop.Slots() {
+					c := h.session(poller.Slot(slot))
+					found = found || c.state == stateHandshaking && c.marks&with == with && !c.is(without)
+				}
+			})
+			if found {
+				return i
+			}
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Fatal("no such connection")
+	return 0
+}
+
+// roomAwayFrom is the name of a room whose home is another loop.
+func (s *Server) roomAwayFrom(loop int) string {
+	for i := 0; ; i++ {
+		if name := fmt.Sprint("away", i); s.hub.Home(name) != loop {
+			return name
+		}
+	}
+}
+
+// What a loop has found out about a connection holds on the loop it moves to,
+// though that goes by other settings.
+func TestMoveAcrossAReload(t *testing.T) {
+	for _, c := range []struct {
+		name          string
+		before, after []string // --proxy-protocol
+		header        string
+		with, without marks
+		address       string
+		counted       int
+	}{
+		{"PROXY no more", []string{"127.0.0.0/8"}, nil, "PROXY TCP4 192.0.2.1 192.0.2.2 40000 80\r\n", markProxied | markCounted, markHeader, "192.0.2.1", 1},
+		{"PROXY without an address", []string{"127.0.0.0/8"}, nil, "PROXY UNKNOWN\r\n", markProxied, markHeader, "127.0.0.1", 0},
+		{"PROXY from now on", nil, []string{"127.0.0.0/8"}, "", markCounted, markHeader, "127.0.0.1", 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := start(t, func(d *config.Config) { d.Loops, d.MaxConnectionsPerAddress, d.ProxyProtocol = 4, 2, c.before })
+			conn := connect(t, s, c.header)
+			loop := s.begun(t, c.with, c.without)
+			changed := *s.settings()
+			changed.ProxyProtocol = c.after
+			if err := s.apply(&changed); err != nil {
+				t.Fatal(err)
+			}
+			for _, h := range s.handlers {
+				on(t, h, func() {}) // has the new settings
+			}
+			io.WriteString(conn, upgradeRequest(s.roomAwayFrom(loop), "X-Forwarded-For: 203.0.113.9\r\n"))
+			conn.mustBe(101)
+			if got := s.viewerAddresses(t); len(got) != 1 || got[0] != c.address {
+				t.Errorf("viewers at %q, want %s", got, c.address)
+			}
+			s.settle(t, c.counted)
+			if text := scrape(t, s); !strings.Contains(text, "\ndanmakud_moved_total 1\n") {
+				t.Error("it was not moved: the test shows nothing")
+			}
+			conn.Close()
+			s.settle(t, 0)
+		})
+	}
+}
+
+// A peer that was a trusted proxy when it came, and is none when it says what it
+// wants, is a viewer like others.
+func TestProxyNoLongerTrusted(t *testing.T) {
+	s := start(t, func(c *config.Config) {
+		c.MaxConnectionsPerAddress, c.TrustedProxies = 1, []string{"127.0.0.0/8"}
+	})
+	head := upgradeRequest("r", "X-Forwarded-For: 192.0.2.1\r\n")
+	c := connect(t, s, head[:20])
+	s.begun(t, 0, markCounted)
+	changed := *s.settings()
+	changed.TrustedProxies = nil
+	if err := s.apply(&changed); err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range s.handlers {
+		on(t, h, func() {})
+	}
+	io.WriteString(c, head[20:])
+	c.mustBe(101)
+	s.settle(t, 1)
+	if got := s.viewerAddresses(t); len(got) != 1 || got[0] != "127.0.0.1" {
+		t.Errorf("viewers at %q", got)
+	}
+	connect(t, s, head).mustBe(503)
 }

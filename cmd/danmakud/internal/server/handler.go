@@ -107,6 +107,13 @@ func (w loopWriter) Failed(slot uint32, err error) {
 
 // Opened starts the handshake of a new connection, or refuses it.
 func (h *handler) Opened(s poller.Slot) {
+	if h.begin(s) {
+		h.locate(s)
+	}
+}
+
+// begin starts a session, and reports whether the server takes new ones.
+func (h *handler) begin(s poller.Slot) bool {
 	*h.session(s) = session{
 		state:    stateHandshaking,
 		deadline: h.deadline(h.config.HandshakeTimeout),
@@ -117,9 +124,9 @@ func (h *handler) Opened(s poller.Slot) {
 	if h.server.behind.refuses(h.server.now()) {
 		h.server.rejected.behind.Add(1)
 		h.turnAway(s, "the server is overloaded", reasonBehind)
-		return
+		return false
 	}
-	h.locate(s)
+	return true
 }
 
 // Data takes what was read from a connection.

@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/danmakud/danmakud/cmd/danmakud/internal/proxyheader"
 	"github.com/danmakud/danmakud/poller"
 	"github.com/danmakud/danmakud/room"
 	"github.com/danmakud/danmakud/wsproto"
@@ -45,8 +44,7 @@ func (h *handler) shakeHands(s poller.Slot, p []byte) {
 
 // upgrade answers a complete head; rest is what came behind it.
 func (h *handler) upgrade(s poller.Slot, head, rest []byte) {
-	garbage, ok := h.forwarded(s, head)
-	if !ok {
+	if !h.forwarded(s, head) {
 		return
 	}
 	var wish joinWish
@@ -59,9 +57,6 @@ func (h *handler) upgrade(s poller.Slot, head, rest []byte) {
 		}
 		return nil
 	})
-	if garbage && !errors.Is(err, errMoved) { // else the other loop counts it
-		h.server.misforwarded.Add(1)
-	}
 	var refusal *wsproto.Refusal
 	switch {
 	case err == nil:
@@ -107,18 +102,16 @@ func (h *handler) moveHome(s poller.Slot, name string, head, rest []byte) bool {
 	if home < 0 || home == h.loop.Index() {
 		return false
 	}
-	var received []byte
-	if h.session(s).is(markProxied) { // for the other loop, too, it begins with a header
-		received = proxyheader.Append(nil, h.proxySource(s))
-	}
-	received = append(append(received, head...), rest...)
+	received := append(append([]byte(nil), head...), rest...)
+	who := h.origin(s)
+	there := h.server.handlers[home]
 	// The place goes first, since the other loop may ask for it before this one
 	// is back from Move. Meanwhile it may get lost to another connection: then one
 	// of the two is refused, as it would be anyway.
 	place := h.placeOf(s)
 	place.giveBack()
 	h.session(s).marks &^= markCounted
-	if h.loop.Move(s, h.server.handlers[home].loop, received) {
+	if h.loop.Move(s, there.loop, received, func(at poller.Slot) { there.arrived(at, who) }) {
 		return true
 	}
 	h.retake(s, place)

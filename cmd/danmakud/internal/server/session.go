@@ -45,6 +45,7 @@ const (
 	markAddressed                    // the viewer's address is in the column of addresses
 	markCounted                      // has one of the places of its address
 	markTurnedAway                   // closing: refused for a limit, see handler.turnAway
+	markLocated                      // the head has been asked for the viewer's address, too
 )
 
 func (c *session) is(m marks) bool { return c.marks&m != 0 }
