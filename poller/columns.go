@@ -29,7 +29,7 @@ type flags uint8
 const (
 	flagPaused    flags = 1 << iota // PauseRead is on
 	flagWantWrite                   // WantWrite is on
-	flagEnded                       // end of file was read
+	flagEnded                       // end of file was read, or will never be: nothing more is
 )
 
 // wanted returns the interest the kernel should have.

@@ -96,7 +96,9 @@ func (l *Loop) WantWrite(s Slot, on bool) { l.setFlag(s, flagWantWrite, on) }
 
 // PauseRead stops the calls of Handler.Data, or lets them go on. While paused
 // the kernel's receive buffer fills and holds the peer back. A paused connection
-// of which both directions end meanwhile is closed, unread.
+// of which both directions end meanwhile, by a reset for one, is closed: what is
+// in the kernel is never read, and what the handler has not looked at yet it can
+// only finish at once, in Handler.HalfClosed.
 func (l *Loop) PauseRead(s Slot, on bool) { l.setFlag(s, flagPaused, on) }
 
 func (l *Loop) setFlag(s Slot, f flags, on bool) {

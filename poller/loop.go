@@ -182,6 +182,10 @@ func (l *Loop) handleEvent(e event) {
 	case over:
 		// Nothing will be read, nothing can be written, and the kernel would
 		// report it for ever.
+		if c.flags&flagEnded == 0 {
+			c.flags |= flagEnded
+			l.handler.HalfClosed(e.slot)
+		}
 		l.Close(e.slot, ReasonPeerClosed)
 	}
 	if e.ready&canWrite != 0 && c.state == open && c.flags&flagWantWrite != 0 {

@@ -45,6 +45,8 @@ type Handler interface {
 	// HalfClosed says that the peer will send no more and that all it sent has
 	// been delivered. Writing is still possible. The loop does nothing by
 	// itself: the handler closes s, at once or when it has written its rest.
+	// It is also called when a connection that is paused has been hung up: then
+	// the loop closes s right behind it, whatever the handler does.
 	HalfClosed(s Slot)
 	// Writable says that s takes bytes again. Called only while WantWrite is on.
 	Writable(s Slot)

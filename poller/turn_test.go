@@ -422,7 +422,7 @@ func TestB4HangUps(t *testing.T) {
 		{"bytes first", nil, []answer{{text: "a"}, {text: "b"}, {}}, "data0:a data0:b ended0 closed0:peer_closed"},
 		{"error to read", nil, []answer{{errno: unix.ECONNRESET}}, "closed0:peer_reset"},
 		{"error taken by a write", nil, nil, "closed0:peer_reset"},
-		{"paused", func(l *Loop, s Slot) { l.PauseRead(s, true) }, []answer{{text: "a"}}, "closed0:peer_closed"},
+		{"paused", func(l *Loop, s Slot) { l.PauseRead(s, true) }, []answer{{text: "a"}}, "ended0 closed0:peer_closed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var j journal

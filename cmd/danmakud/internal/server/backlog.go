@@ -13,6 +13,11 @@ const (
 // wait puts a connection with more frames at hand than a turn has time for into
 // the backlog. Nothing is read from it until they are done, so that what waits
 // here does not grow and the kernel holds the sender back.
+//
+// A peer that only ends its own direction is served to its last frame. One that
+// resets the connection gets one more share of a turn, and none at all if a write
+// to it finds out first: by RFC 9293 section 3.10.7.4 a reset discards all that is
+// queued, and thousands who flood and reset must not get more than those who stay.
 func (h *handler) wait(s poller.Slot) {
 	if k := h.partial(s); !k.waiting {
 		k.waiting = true

@@ -143,7 +143,13 @@ func (h *handler) Data(s poller.Slot, p []byte) {
 }
 
 // HalfClosed ends a connection whose peer says no more.
-func (h *handler) HalfClosed(s poller.Slot) { h.loop.Close(s, poller.ReasonPeerClosed) }
+func (h *handler) HalfClosed(s poller.Slot) {
+	h.out = h.out[:0]
+	if k := h.partials[s]; k != nil && k.waiting { // hung up: this is its last turn
+		h.resume(s)
+	}
+	h.loop.Close(s, poller.ReasonPeerClosed)
+}
 
 // Writable goes on where the socket was full.
 func (h *handler) Writable(s poller.Slot) {

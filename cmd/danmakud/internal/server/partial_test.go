@@ -357,6 +357,30 @@ func TestFlooderGetsItsShareOfTurns(t *testing.T) {
 	}
 }
 
+// A peer that hangs up while it is in the backlog gets one more share of a turn.
+func TestBacklogOfHungUp(t *testing.T) {
+	s := start(t, func(c *config.Config) { c.Loops, c.CommentRate = 1, 0 })
+	h := s.handlers[0]
+	for _, c := range []struct{ frames, handled int }{
+		{framesPerTurn + 44, framesPerTurn + 44},
+		{3 * framesPerTurn, 2 * framesPerTurn},
+	} {
+		join(t, s, "r")
+		on(t, h, func() {
+			before := h.likes
+			h.Data(0, bytes.Repeat(frame(0x81, `{"type":"like"}`), c.frames))
+			h.HalfClosed(0)
+			if got := int(h.likes - before); got != c.handled || h.loop.Open(0) {
+				t.Errorf("%d of %d frames handled, want %d; open %v", got, c.frames, c.handled, h.loop.Open(0))
+			}
+		})
+		if n := h.held(t); n != 0 {
+			t.Errorf("%d bytes held", n)
+		}
+		eventually(t, s, "danmakud_connections 0")
+	}
+}
+
 // Connections that end while they are in the backlog leave it.
 func TestBacklogOfClosed(t *testing.T) {
 	s := start(t, func(c *config.Config) { c.Loops, c.CommentRate = 1, 0 })
