@@ -87,6 +87,78 @@ func BenchmarkPush(b *testing.B) {
 	}
 }
 
+// bits writes the bits of a deflate stream, the lowest of a value first.
+type bits struct {
+	p []byte
+	n int
+}
+
+func (b *bits) add(value, n int) {
+	for ; n > 0; n-- {
+		if b.n%8 == 0 {
+			b.p = append(b.p, 0)
+		}
+		b.p[b.n/8] |= byte(value&1) << (b.n % 8)
+		b.n++
+		value >>= 1
+	}
+}
+
+// emptyDynamic is n bytes of dynamic blocks without content, RFC 1951 section
+// 3.2.7, of a kind that makes the receiver build both its tables.
+func emptyDynamic(n int) []byte {
+	var b bits
+	for b.n < 8*(n-16) {
+		b.add(0b100, 3) // not final, dynamic
+		b.add(0, 5)     // 257 literal codes
+		b.add(0, 5)     // 1 distance code
+		b.add(14, 4)    // 18 code length codes
+		for symbol := range 18 {
+			length := 0
+			if symbol == 2 || symbol == 17 { // of runs of zeros, and of the length 1
+				length = 1
+			}
+			b.add(length, 3)
+		}
+		b.add(1, 1) // 138 and 118 literals that do not occur
+		b.add(138-11, 7)
+		b.add(1, 1)
+		b.add(118-11, 7)
+		b.add(0, 1) // the end has length 1
+		b.add(0, 1) // and so has the one distance
+		b.add(0, 1) // the end
+	}
+	b.add(0, 3) // what the tail goes on with
+	return b.p
+}
+
+// BenchmarkInflateHostile is the price of a message by the worst of 4 KiB that a sender
+// can make of it, for inflateSurcharge in the server.
+func BenchmarkInflateHostile(b *testing.B) {
+	comment := []byte(`{"type":"comment","text":"前方高能 前方高能","color":16777215,"mode":"scroll"}`)
+	for _, c := range []struct {
+		name string
+		data []byte
+		err  error
+	}{
+		{"a comment", deflated(comment, 6), nil},
+		{"text", deflated(filled(4096), 6), nil},
+		{"zeros", deflated(make([]byte, 4096), 6), nil},
+		{"final blocks", bytes.Repeat(unhex("03 00"), 2048), ErrDeflate},
+		{"dynamic blocks", emptyDynamic(4096), nil},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			i := NewInflater()
+			b.SetBytes(int64(len(c.data)))
+			for b.Loop() {
+				if _, err := i.Message(Message{Op: OpBinary, Data: c.data, Compressed: true}, 4096); err != c.err {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 // BenchmarkTextCheck is the price of UTF-8 in fragments, against whole text.
 func BenchmarkTextCheck(b *testing.B) {
 	for name, s := range map[string]string{"ascii": "hello, world", "chinese": "\u5f39\u5e55\u5f39\u5e55"} {

@@ -19,6 +19,11 @@ const inflateKeep = 64 << 10
 // the end of a message from a message that was cut.
 var inflateTail = []byte{0x00, 0x00, 0xFF, 0xFF, 0x01, 0x00, 0x00, 0xFF, 0xFF}
 
+// finalBlocksMax is how many final blocks a message may have. Each makes the
+// library begin anew, which costs as much as a whole message of two bytes; senders
+// have one at most, or one for each piece that they flush in that way.
+const finalBlocksMax = 64
+
 // An Inflater makes plain messages of compressed ones. Each message stands
 // alone: the answer to the offer said client_no_context_takeover. One goroutine
 // at a time; one serves any number of connections, so idle ones hold nothing.
@@ -66,16 +71,23 @@ func (i *Inflater) Message(m Message, limit int) ([]byte, error) {
 // the BFINAL bit set to 0 and DEFLATE blocks with the BFINAL bit set to 1", RFC
 // 7692 section 7.2.1: a final block ends what later blocks may refer to, but not
 // the message. So whatever follows one must again be blocks; other bytes behind
-// it are an error.
+// it are an error, and so are more than finalBlocksMax.
 //
 // Two things that senders do are taken as they are meant, though section 7.2.3
 // has a zero byte in both: a message that ends right behind a final block, and
 // an empty payload for an empty message. Nothing can be misread in them.
 func (i *Inflater) inflate(limit int) error {
+	finals := 0
 	for i.src.Len() > 0 && i.src.Len() != len(inflateTail) {
 		i.reset()
 		if err := i.blocks(limit); err != nil {
 			return err
+		}
+		if i.src.Len() == 0 {
+			break // that was the tail's
+		}
+		if finals++; finals > finalBlocksMax {
+			return ErrDeflate
 		}
 	}
 	return nil

@@ -99,6 +99,31 @@ func TestInflate(t *testing.T) {
 	}
 }
 
+// TestInflateFinalBlocks: each final block has its price, so there is a bound.
+func TestInflateFinalBlocks(t *testing.T) {
+	i := NewInflater()
+	empty, hello := unhex("03 00"), unhex("f3 48 cd c9 c9 07 00")
+	for _, c := range []struct {
+		name  string
+		data  []byte
+		plain string
+		err   error
+	}{
+		{"as many as may be", bytes.Repeat(empty, finalBlocksMax), "", nil},
+		{"as many, and a block that is not final", append(bytes.Repeat(empty, finalBlocksMax), 0), "", nil},
+		{"as many with content", bytes.Repeat(hello, finalBlocksMax), strings.Repeat("Hello", finalBlocksMax), nil},
+		{"one too many", bytes.Repeat(empty, finalBlocksMax+1), "", ErrDeflate},
+		{"one too many with content", bytes.Repeat(hello, finalBlocksMax+1), "", ErrDeflate},
+		{"a whole message of them", bytes.Repeat(empty, 2048), "", ErrDeflate},
+	} {
+		plain, err := i.Message(compressedText(c.data), inflateLimit)
+		if err != c.err || string(plain) != c.plain {
+			t.Errorf("%s: %d bytes, %v", c.name, len(plain), err)
+		}
+		checkInflate(t, i, c.data, inflateLimit)
+	}
+}
+
 func TestInflateLeavesPlainMessages(t *testing.T) {
 	i := NewInflater()
 	data := []byte("Hello")
@@ -148,14 +173,18 @@ func TestInflateBomb(t *testing.T) {
 // stdInflate is the same decision by the standard library, without a limit.
 func stdInflate(data []byte) (plain []byte, ok bool) {
 	src := bytes.NewReader(append(bytes.Clone(data), inflateTail...))
+	finals := 0
 	for src.Len() > 0 && src.Len() != len(inflateTail) {
 		p, err := io.ReadAll(stdflate.NewReader(src))
 		if err != nil {
 			return nil, false
 		}
 		plain = append(plain, p...)
+		if src.Len() > 0 {
+			finals++
+		}
 	}
-	return plain, true
+	return plain, finals <= finalBlocksMax
 }
 
 // checkInflate compares one message with the standard library's view of it.

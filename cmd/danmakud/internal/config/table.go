@@ -168,7 +168,7 @@ var table = []definition{
 	},
 	{
 		flag: "byte-rate", def: "0",
-		help:   "bytes a second from one connection, beyond which it is closed; 0 = 1024 x the frame rate",
+		help:   "bytes a second from one connection, beyond which it is closed (compressed ones count 16-fold); 0 = 1024 x the frame rate",
 		value:  func(c *Config) pflag.Value { return rateValue{&c.ByteRate} },
 		check:  within("byte-rate", func(c *Config) float64 { return c.ByteRate }, 0, floodMax),
 		reload: true,

@@ -147,6 +147,7 @@ func forms() (cases []Case) {
 		does("empty, then Hello", []sent{raw("\x00"), raw(helloDeflated[0].payload)}, gotPacked(opText, nil), hello),
 		does("Hello after a final block", []sent{raw(helloDeflated[2].payload), raw(helloDeflated[2].payload)}, hello, hello),
 		does("blocks behind a final one", []sent{raw("\xf3\x48\xcd\xc9\xc9\x07\x00" + helloDeflated[0].payload)}, gotPacked(opText, []byte("HelloHello"))),
+		does("64 final blocks", []sent{raw(strings.Repeat("\x03\x00", 64) + "\x00")}, gotPacked(opText, nil)),
 		does("empty blocks in front", []sent{raw("\x00\x00\x00\xff\xff\x00\x00\x00\xff\xff" + helloDeflated[0].payload)}, hello),
 	)
 	p := comments(40_000)
@@ -259,6 +260,7 @@ func badData() (cases []Case) {
 		"bytes behind a final block":   "\xf3\x48\xcd\xc9\xc9\x07\x00\xff\xff",
 		"a dynamic block of no codes":  "\x04\x00\x00\x00",
 		"a dynamic block, over-filled": "\xed\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+		"more final blocks than 64":    strings.Repeat("\x03\x00", 65),
 	}) {
 		cases = append(cases, does(name, []sent{raw(p), ping("never seen")}, gotClose(1007)))
 	}

@@ -83,6 +83,27 @@ func (h *handler) spendBytes(s poller.Slot, n int) bool {
 	return false
 }
 
+// inflateSurcharge is how many bytes more each byte of a compressed message counts
+// for. The worst that 4 KiB can be made of, empty dynamic blocks, takes 100 ns a
+// byte to inflate (BenchmarkInflateHostile in wsproto): by the default byte rate
+// 200 viewers would keep a core busy with nothing else. With this it takes 3,100,
+// while a viewer who means it may still send 3 KiB of compressed comments a second.
+const inflateSurcharge = 15
+
+// spendInflate charges n bytes of a compressed message for the work of inflating
+// them, besides what they were charged as bytes; never more than half of what a
+// full bucket has left then, so that no message is refused for its size alone. A
+// flood is closed, and false returned.
+func (h *handler) spendInflate(s poller.Slot, n int) bool {
+	c, b := h.session(s), h.rules.buckets.bytes
+	surcharge := min(inflateSurcharge*float32(n), max(0, b.burst-float32(n))/2)
+	if b.spend(&c.tokens.bytes, surcharge) {
+		return true
+	}
+	h.finish(s, wsproto.CodePolicy, "too many compressed bytes", reasonFloodBytes)
+	return false
+}
+
 // spendFrame charges a frame. A flood is closed, and false returned.
 func (h *handler) spendFrame(s poller.Slot, op wsproto.Op) bool {
 	c, b := h.session(s), &h.rules.buckets

@@ -134,6 +134,47 @@ func TestFloodsAreClosed(t *testing.T) {
 	}
 }
 
+// Compressed bytes count several times, and even the longest message finds a full
+// bucket large enough.
+func TestInflateSurcharge(t *testing.T) {
+	const burst = 70_000
+	s := start(t, func(c *config.Config) {
+		c.Loops, c.CommentRate, c.ByteRate, c.ByteBurst = 1, 0, 0.001, burst
+	})
+	h := s.handlers[0]
+	v := joinCompressed(t, s, "r")
+	left := func() (n float32) {
+		on(t, h, func() { n = burst - h.session(0).tokens.bytes })
+		return n
+	}
+	payload := deflated(`{"type":"like"}`)
+	message := frame(compressedFirst, payload)
+	h.feed(t, 0, message)
+	each := len(message) + inflateSurcharge*len(payload)
+	if got := left(); got < float32(each)-1 || got > float32(each) {
+		t.Errorf("a message of %d bytes costs %v, want %d", len(payload), got, each)
+	}
+	h.feed(t, 0, frame(0x81, `{"type":"like"}`)) // plain ones only what they have
+	if got := left(); got > float32(each+30) {
+		t.Errorf("%v after a plain message", got)
+	}
+	on(t, h, func() {
+		h.session(0).tokens.bytes = burst
+		if !h.spendBytes(0, 60_000) || !h.spendInflate(0, 60_000) {
+			t.Error("a message is too long for a full bucket")
+		}
+		h.session(0).tokens.bytes = burst
+	})
+	for range 3 {
+		h.feed(t, 0, bytes.Repeat(message, framesPerTurn/2))
+	}
+	if code := v.expectClose(); code != websocket.ClosePolicyViolation {
+		t.Errorf("closed with %d", code)
+	}
+	v.Close()
+	eventually(t, s, `danmakud_closes_total{reason="flood_bytes"} 1`)
+}
+
 // What the default limits are for ends floods and nobody else: a viewer that uses
 // up its comments, is refused and pings, second after second.
 func TestDefaultLimitsAreWide(t *testing.T) {

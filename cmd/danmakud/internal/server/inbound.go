@@ -165,6 +165,9 @@ func (h *handler) data(s poller.Slot, f wsproto.Frame) {
 		h.finish(s, wsproto.CodeUnsupported, "this subprotocol is text only", reasonBinary)
 		return
 	}
+	if m.Compressed && !h.spendInflate(s, len(m.Data)) {
+		return
+	}
 	msg, err := h.inflater.Message(m, h.config.MaxMessage)
 	if err != nil {
 		h.violate(s, err)
