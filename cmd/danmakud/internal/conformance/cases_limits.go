@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+
+	"github.com/danmakud/danmakud/wsproto"
 )
 
 // limits is group 9: long messages, short fragments, our own bounds, and writes
@@ -37,11 +39,18 @@ func limits() []Case {
 	}
 	return slices.Concat(
 		group("9.1", "6455 5.2", Echo, long...),
-		group("9.3", "6455 5.4", Echo, split...),
+		group("9.3", "6455 5.4", Echo, append(split, manyEmpty())...),
 		group("9.5", "6455 5.2", Echo, chopped...),
 		group("9.7", "6455 10.4", Both, tooLong()...),
 		group("9.9", "6455 5.2", Echo, everyCut()...),
 	)
+}
+
+// manyEmpty has as many fragments as a message may, all of them empty.
+func manyEmpty() Case {
+	frames := slices.Repeat([]sent{next("")}, wsproto.FragmentsMax(MessageLimit))
+	frames[0], frames[len(frames)-1] = textStart(""), last("")
+	return does("as many empty fragments as may be", frames, gotText(""))
 }
 
 // tooLong are messages above the limit, found at the header where that can be.
@@ -57,7 +66,10 @@ func tooLong() (cases []Case) {
 		})
 	}
 	half := filled(MessageLimit / 2)
+	empty := slices.Repeat([]sent{next("")}, wsproto.FragmentsMax(MessageLimit))
+	empty[0] = textStart("")
 	return append(cases,
+		does("one empty fragment too many", append(empty, next("")), gotClose(1008)),
 		does("fragments above the limit in sum", []sent{textStart(string(half)), next(string(half)), ping("p"), last("x")}, gotPong("p"), gotClose(1009)),
 		does("fragment above the limit at once", []sent{textStart("x"), next(string(half)), ping("p"), last(string(half))}, gotPong("p"), gotClose(1009)),
 	)

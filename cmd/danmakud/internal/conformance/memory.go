@@ -12,6 +12,7 @@ import (
 // simplest way, as an echo.
 type session struct {
 	upgrader wsproto.Upgrader
+	decide   func(*wsproto.Request) error // nil: every path is fine
 	state    sessionState
 	in       []byte // not taken yet
 	out      []byte
@@ -50,7 +51,7 @@ func (s *session) shake() {
 	if end == 0 {
 		return
 	}
-	reply, agreed, err := s.upgrader.Upgrade(s.out, s.in[:end], nil)
+	reply, agreed, err := s.upgrader.Upgrade(s.out, s.in[:end], s.decide)
 	s.in = s.in[end:]
 	var refusal *wsproto.Refusal
 	switch {
@@ -108,6 +109,7 @@ func (s *session) frame(f wsproto.Frame) error {
 		switch {
 		case err != nil:
 			return err
+		case s.memory.On == Serve && m.Op == wsproto.OpText:
 		case m.Compressed:
 			s.out = s.memory.deflater(s.agreed.WindowBits).AppendFrame(s.out, m.Op, data)
 		default:
@@ -121,6 +123,11 @@ func (s *session) frame(f wsproto.Frame) error {
 // server would: with one inflater and a deflater for each window. The zero value
 // is ready. One goroutine at a time.
 type Memory struct {
+	// On is which of the servers is played, by what it has settled with wsproto; 0 =
+	// Echo. Serve takes pages of its own host, its subprotocol, its path and the full
+	// window alone, and passes over text.
+	On Target
+
 	inflater  wsproto.Inflater
 	deflaters [16]*wsproto.Deflater
 }
@@ -132,6 +139,9 @@ func (m *Memory) deflater(bits int) *wsproto.Deflater {
 	return m.deflaters[bits]
 }
 
+// memoryPath is the target of all handshakes in memory.
+const memoryPath = "/"
+
 // Run runs a case in reads of chop bytes; 0 = as large as they are sent. With
 // peek, incomplete frames are looked into, which cases that want an answer to
 // half a frame need.
@@ -140,6 +150,16 @@ func (m *Memory) Run(c *Case, chop int, peek bool) error {
 		Origin:  func(string, string) bool { return true },
 		Deflate: &wsproto.DeflateConfig{MinWindowBits: 8},
 	}}
+	if m.On == Serve {
+		s.upgrader.Origin, s.upgrader.Deflate.MinWindowBits = wsproto.SameHost, 15
+		s.upgrader.Protocols = []string{"danmaku.v1.json"}
+		s.decide = func(r *wsproto.Request) error {
+			if r.Path != memoryPath {
+				return &wsproto.Refusal{Status: 404}
+			}
+			return nil
+		}
+	}
 	r := reader{deflate: c.Deflate, bits: c.window()}
 	feed := func(p []byte) {
 		p = bytes.Clone(p) // frames are unmasked in place
@@ -149,7 +169,7 @@ func (m *Memory) Run(c *Case, chop int, peek bool) error {
 		s.feed(p)
 		r.p, s.out = append(r.p, s.out...), nil
 	}
-	feed(c.request("/"))
+	feed(c.request(memoryPath))
 	status, fields, ok, err := r.response()
 	if err != nil || !ok {
 		return fmt.Errorf("no response: %q %v", r.p, err)
