@@ -52,6 +52,41 @@ func TestInboundAllocations(t *testing.T) {
 	}
 }
 
+// A frame that trickles in costs memory as it grows, and nothing for each read.
+func TestTrickleAllocations(t *testing.T) {
+	s := start(t, func(c *config.Config) { c.Loops, c.CommentRate = 1, 0 })
+	join(t, s, "plain")
+	joinCompressed(t, s, "compressed")
+	h := s.handlers[0]
+	for _, c := range []struct {
+		name string
+		slot poller.Slot
+		head []byte // of a frame of 4,000 bytes
+		most float64
+	}{
+		{"text", 0, []byte{0x81, 0xFE, 0x0F, 0xA0, 0, 0, 0, 0}, 0},
+		{"fragment", 0, []byte{0x01, 0xFE, 0x0F, 0xA0, 0, 0, 0, 0}, 0},
+		{"binary", 0, []byte{0x82, 0xFE, 0x0F, 0xA0, 0, 0, 0, 0}, 0},
+		{"compressed text", 1, []byte{0xC1, 0xFE, 0x0F, 0xA0, 0, 0, 0, 0}, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var n float64
+			on(t, h, func() {
+				h.forgetPartial(c.slot)
+				h.Data(c.slot, c.head)
+				k := h.partials[c.slot]
+				k.bytes = append(make([]byte, 0, 4096), k.bytes...) // so that it need not grow
+				p := []byte("x")
+				h.Data(c.slot, p) // what is kept of a text is made once
+				n = testing.AllocsPerRun(200, func() { h.Data(c.slot, p) })
+			})
+			if n > c.most {
+				t.Errorf("%v allocations a read, want at most %v", n, c.most)
+			}
+		})
+	}
+}
+
 // clientFrame is a masked frame whose mask is zero.
 func clientFrame(first byte, payload string) []byte {
 	return append([]byte{first, 0x80 | byte(len(payload)), 0, 0, 0, 0}, payload...)

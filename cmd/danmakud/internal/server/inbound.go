@@ -51,15 +51,17 @@ func (h *handler) frames(s poller.Slot, p []byte) {
 // How far it has looked is kept with the message, so each byte is looked at once.
 func (h *handler) peek(s poller.Slot, k *partial) bool {
 	a := k.message
-	if a == nil {
-		a = new(wsproto.Assembler)
+	if a == nil { // most frames are no text and leave nothing to be remembered
+		a = &h.whole
+		*a = wsproto.Assembler{}
 	}
 	if err := a.Peek(k.bytes); err != nil {
 		h.violate(s, err)
 		return false
 	}
-	if !a.Idle() {
-		k.message = a
+	if a == &h.whole && !a.Idle() {
+		k.message = new(wsproto.Assembler)
+		*k.message = *a
 	}
 	return true
 }
