@@ -11,7 +11,8 @@
 // variable, its default, its help and its check come from one entry. Values
 // reach a Config as text through one path, FlagSet.Set, and a setting that has
 // been set is left alone by the sources after it. So a further source is one
-// more function like FromEnv and FromFile, called after them.
+// more function like FromEnv and FromFile, called in its place among them both
+// by Load and by Reread, which makes everything anew when SIGHUP comes.
 package config
 
 import (

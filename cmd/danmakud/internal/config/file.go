@@ -160,6 +160,9 @@ func joinStrings(values []any) (string, error) {
 		if !ok {
 			return "", fmt.Errorf("want %s, got an array with %s", wantedKinds["list"], kindName(v))
 		}
+		if strings.Contains(text, ",") { // which would make two of it
+			return "", fmt.Errorf("%q: want one value in each element of the array, without commas", text)
+		}
 		texts[i] = text
 	}
 	return strings.Join(texts, ","), nil

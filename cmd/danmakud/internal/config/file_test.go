@@ -80,6 +80,7 @@ func TestFileErrorsNameLineAndKey(t *testing.T) {
 		{"no unit", "tick = \"5\"\n", []string{`:1: tick: "5": want a time with its unit`}},
 		{"text for a list", "listen = \":1\"\n", []string{":1: listen: want an array of strings, got a string"}},
 		{"numbers in a list", "listen = [1]\n", []string{":1: listen: want an array of strings, got an array with a whole number"}},
+		{"comma in a list", "origin = [\"https://a.example\", \"https://b.example,*\"]\n", []string{`:1: origin: "https://b.example,*": want one value`}},
 		{"bool for text", "control = true\n", []string{":1: control: want a string, got true or false"}},
 		{"text for a bool", "tcp-nodelay = \"true\"\n", []string{":1: tcp-nodelay: want true or false, got a string"}},
 		{"date", "tick = 2026-01-01\n", []string{":1: tick: want a string", "a date or time"}},

@@ -27,6 +27,7 @@ type Flood struct{ Frames, Bytes, Pings Bucket }
 
 // Flood returns the limits in force: those that were set, and the others derived
 // from --comment-rate. Without a limit on comments only what was set is limited.
+// No burst is above floodMax, up to which tokens are counted exactly.
 func (c *Config) Flood() Flood {
 	frames := c.FrameRate
 	if frames == 0 && c.CommentRate > 0 {
@@ -49,7 +50,7 @@ func (c *Config) Flood() Flood {
 
 func bucket(rate float64, burst, least int) Bucket {
 	if burst == 0 {
-		return Bucket{rate, max(burstSeconds*rate, float64(least))}
+		return Bucket{rate, min(max(burstSeconds*rate, float64(least)), floodMax)}
 	}
 	return Bucket{rate, float64(burst)}
 }

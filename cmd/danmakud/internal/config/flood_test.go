@@ -15,6 +15,7 @@ func TestFlood(t *testing.T) {
 			Flood{Bucket{0, 200}, Bucket{0, 262144}, Bucket{1, 3}}},
 		{"frames set", func(c *Config) { c.FrameRate, c.FrameBurst = 5, 7 }, Flood{Bucket{5, 7}, Bucket{5120, 262144}, Bucket{1, 100}}},
 		{"bytes set", func(c *Config) { c.ByteRate, c.ByteBurst = 100, 1<<17 }, Flood{Bucket{50, 200}, Bucket{100, 1 << 17}, Bucket{10, 100}}},
+		{"a million comments", func(c *Config) { c.CommentRate = 1e6 }, Flood{Bucket{10_000_020, floodMax}, Bucket{10_000_020 << 10, floodMax}, Bucket{2_000_004, 4 * 2_000_004}}},
 		{"long messages", func(c *Config) { c.MaxMessage = 1 << 20 }, Flood{Bucket{50, 200}, Bucket{51200, 4 << 20}, Bucket{10, 100}}},
 	} {
 		c := Default()
