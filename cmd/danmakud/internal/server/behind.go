@@ -21,7 +21,10 @@ type behind struct {
 	now    atomic.Bool  // new connections are refused
 	looked atomic.Int64 // when, on the loops' clock
 
-	watching sync.WaitGroup // the goroutine
+	// Guarded by mu.
+	mu       sync.Mutex
+	closed   bool
+	watching sync.WaitGroup // the goroutine; mu only for its beginning
 }
 
 func newBehind(s *Server) *behind { return &behind{server: s, stop: make(chan struct{})} }
@@ -42,7 +45,11 @@ func (b *behind) refuses(now int64) bool {
 		return lag > limit
 	}
 	// Loops ask too, and must not wait for the log.
-	b.watching.Go(func() { b.watch(lag, loop) })
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.closed {
+		b.watching.Go(func() { b.watch(lag, loop) })
+	}
 	return true
 }
 
@@ -67,8 +74,12 @@ func (b *behind) watch(lag time.Duration, loop int) {
 	}
 }
 
-// close ends the goroutine. Nobody may ask any more.
+// close ends the goroutine. None begins any more, though a loop that is stuck may
+// still ask when it goes on.
 func (b *behind) close() {
+	b.mu.Lock()
+	b.closed = true
+	b.mu.Unlock()
 	close(b.stop)
 	b.watching.Wait()
 }

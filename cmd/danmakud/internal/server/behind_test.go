@@ -88,6 +88,29 @@ func fetch(t *testing.T, url string) string {
 	return all.String()
 }
 
+// A loop that asks when all is being closed begins nothing any more.
+func TestBehindIsClosed(t *testing.T) {
+	s := start(t, func(c *config.Config) { c.Loops, c.RefuseBehind = 1, time.Hour })
+	log := new(logBuffer)
+	h := s.handlers[0]
+	on(t, h, func() {
+		before := s.log
+		defer func() { s.log = before }()
+		s.log = slog.New(slog.NewTextHandler(log, nil))
+		b := newBehind(s)
+		h.passAge.Store(int64(2 * time.Hour))
+		b.close()
+		if !b.refuses(s.now() + int64(behindEvery)) {
+			t.Error("does not refuse")
+		}
+		b.watching.Wait()
+		h.passAge.Store(0)
+	})
+	if log.count("refused") != 0 {
+		t.Error("a goroutine began when all had ended")
+	}
+}
+
 // The lag that refuses and the one that takes again are apart, and 0 is never.
 func TestBehindHysteresis(t *testing.T) {
 	s := start(t, func(c *config.Config) { c.Loops, c.RefuseBehind = 1, time.Hour })

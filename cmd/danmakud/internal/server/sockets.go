@@ -20,6 +20,7 @@ type sockets struct {
 	control *os.File // nil: none
 }
 
+// sortInherited tells them apart by their names. After an error all are closed.
 func sortInherited(files []*os.File) (s sockets, err error) {
 	for _, f := range files {
 		switch {
@@ -31,7 +32,13 @@ func sortInherited(files []*os.File) (s sockets, err error) {
 			err = fmt.Errorf("two inherited sockets have the name %q", controlName)
 		}
 	}
-	return s, err
+	if err != nil {
+		for _, f := range files {
+			f.Close()
+		}
+		return sockets{}, err
+	}
+	return s, nil
 }
 
 // close closes our handles; what was made of the sockets goes on.
