@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,7 +21,7 @@ type crew struct {
 type crewMember struct {
 	in      io.WriteCloser
 	out     io.ReadCloser
-	answers *json.Decoder
+	answers *bufio.Reader
 	wait    func() error
 	pid     int
 }
@@ -53,7 +54,7 @@ func startCrew(n int, env ...string) (*crew, error) {
 		if err := cmd.Start(); err != nil {
 			return nil, errors.Join(err, c.end())
 		}
-		c.workers = append(c.workers, &crewMember{in: in, out: out, answers: json.NewDecoder(out), wait: cmd.Wait, pid: cmd.Process.Pid})
+		c.workers = append(c.workers, &crewMember{in: in, out: out, answers: bufio.NewReader(out), wait: cmd.Wait, pid: cmd.Process.Pid})
 	}
 	return c, nil
 }
@@ -70,7 +71,7 @@ func startCrewHere(n int) *crew {
 			outW.CloseWithError(errors.Join(io.EOF, err))
 			ended <- err
 		}()
-		c.workers = append(c.workers, &crewMember{in: inW, out: outR, answers: json.NewDecoder(outR), wait: func() error { return <-ended }})
+		c.workers = append(c.workers, &crewMember{in: inW, out: outR, answers: bufio.NewReader(outR), wait: func() error { return <-ended }})
 	}
 	return c
 }
@@ -121,8 +122,13 @@ func (m *crewMember) ask(r *request) (*answer, error) {
 	if _, err := m.in.Write(line); err != nil {
 		return nil, err
 	}
+	// Whole lines: a decoder may stop in front of the line's end, at which a worker
+	// behind an unbuffered pipe then waits for ever.
+	if line, err = m.answers.ReadBytes('\n'); err != nil {
+		return nil, fmt.Errorf("no answer: %w", err)
+	}
 	a := new(answer)
-	if err := m.answers.Decode(a); err != nil {
+	if err := json.Unmarshal(line, a); err != nil {
 		return nil, fmt.Errorf("no answer: %w", err)
 	}
 	if a.Error != "" {

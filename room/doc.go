@@ -11,8 +11,9 @@
 //	              ▼
 //	        flush(slot): torn frame, replies, then batches in sequence
 //
-// Hub and Room are shared by all loops and locked (Hub.mu → Room.mu → dueList.mu,
-// nested only in this order). A Shard belongs to one loop and is never locked.
+// Hub and Room are shared by all loops and locked (Hub.mu → Room.mu, nested only
+// in this order; dueList.mu with no other held). A Shard belongs to one loop and
+// is never locked.
 //
 // Delivery promise: on one connection batches come in order, at most once and
 // never cut. A viewer that lags further than the ring reaches jumps to the newest
