@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"time"
 
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/config"
 	"github.com/danmakud/danmakud/room"
@@ -58,9 +59,13 @@ func newRules(c *config.Config) (*rules, error) {
 // changes in the middle of a turn.
 func (s *Server) settings() *config.Config { return &s.rules.Load().config }
 
+// applyPatience is how long apply waits for loops that do not turn.
+const applyPatience = time.Second
+
 // apply puts other settings in force: at once for other goroutines, in their next
-// turn for loops. After an error all is as it was. What cannot be changed while
-// the server runs is the caller's to keep. Any goroutine, one at a time.
+// turn for loops, for which it waits so that who reads of the change finds it made.
+// After an error all is as it was. What cannot be changed while the server runs is
+// the caller's to keep. Any goroutine but those of the loops, one at a time.
 func (s *Server) apply(c *config.Config) error {
 	resolved := *c
 	if c.MaxConnections == 0 { // all that is open besides viewers must find a place
@@ -80,10 +85,28 @@ func (s *Server) apply(c *config.Config) error {
 	s.reactor.SetMaxConnections(resolved.MaxConnections)
 	s.reactor.SetAcceptRate(resolved.AcceptRate)
 	s.hub.Configure(roomConfig(&resolved))
-	for _, h := range s.handlers {
-		h.loop.Post(h.adoptRules) // a full inbox refuses; then the next sweep does it
-	}
+	s.awaitRules()
 	return nil
+}
+
+// awaitRules has all loops adopt the rules in force.
+func (s *Server) awaitRules() {
+	adopted := make(chan struct{}, len(s.handlers))
+	asked := 0
+	for _, h := range s.handlers {
+		// A full inbox refuses; then the next sweep does it.
+		if h.loop.Post(func() { h.adoptRules(); adopted <- struct{}{} }) {
+			asked++
+		}
+	}
+	patience := time.After(applyPatience)
+	for range asked {
+		select {
+		case <-adopted:
+		case <-patience:
+			return
+		}
+	}
 }
 
 // roomConfig is what of the settings is the rooms' and can change.
