@@ -23,6 +23,21 @@ const compatDir = "../../.ci/compat"
 
 func TestCompatNodeWS(t *testing.T) {
 	t.Parallel()
+	node := nodeWithWS(t)
+	s := startServer(t)
+	s.runClient(node, "ws.js")
+}
+
+func TestCompatPythonWebsockets(t *testing.T) {
+	t.Parallel()
+	python := pythonWithWebsockets(t)
+	s := startServer(t)
+	s.runClient(python, "websockets_client.py")
+}
+
+// nodeWithWS returns a node that has npm ws, or skips.
+func nodeWithWS(t *testing.T) string {
+	t.Helper()
 	node, err := exec.LookPath("node")
 	if err != nil {
 		t.Skip("node is not installed")
@@ -30,28 +45,19 @@ func TestCompatNodeWS(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(compatDir, "node_modules", "ws")); err != nil {
 		t.Skip("npm ws is not installed (make compat installs it)")
 	}
-	s := startServer(t)
-	s.runClient(node, "ws.js")
+	return node
 }
 
-func TestCompatPythonWebsockets(t *testing.T) {
-	t.Parallel()
-	python := pythonWithWebsockets()
-	if python == "" {
-		t.Skip("no python3 with the package websockets is installed (Debian: python3-websockets)")
-	}
-	s := startServer(t)
-	s.runClient(python, "websockets_client.py")
-}
-
-// pythonWithWebsockets returns an interpreter that has the package. The
+// pythonWithWebsockets returns an interpreter that has the package, or skips. The
 // system's own may have it when the first in PATH has not.
-func pythonWithWebsockets() string {
+func pythonWithWebsockets(t *testing.T) string {
+	t.Helper()
 	for _, name := range []string{"python3", "/usr/bin/python3"} {
 		if exec.Command(name, "-c", "import websockets").Run() == nil {
 			return name
 		}
 	}
+	t.Skip("no python3 with the package websockets is installed (Debian: python3-websockets)")
 	return ""
 }
 

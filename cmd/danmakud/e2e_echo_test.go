@@ -9,8 +9,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -126,23 +124,14 @@ func TestEchoIsHidden(t *testing.T) {
 
 func TestCompatEchoNodeWS(t *testing.T) {
 	t.Parallel()
-	node, err := exec.LookPath("node")
-	if err != nil {
-		t.Skip("node is not installed")
-	}
-	if _, err := os.Stat(filepath.Join(compatDir, "node_modules", "ws")); err != nil {
-		t.Skip("npm ws is not installed (make compat installs it)")
-	}
+	node := nodeWithWS(t)
 	s := startEcho(t)
 	s.runClient(node, "echo.js")
 }
 
 func TestCompatEchoPythonWebsockets(t *testing.T) {
 	t.Parallel()
-	python := pythonWithWebsockets()
-	if python == "" {
-		t.Skip("no python3 with the package websockets is installed (Debian: python3-websockets)")
-	}
+	python := pythonWithWebsockets(t)
 	s := startEcho(t)
 	s.runClient(python, "echo_client.py")
 }
