@@ -43,11 +43,14 @@ type Batch struct {
 // Frame returns the whole WebSocket frame in encoding e, or the plain one where
 // that was not made: a message may always go uncompressed, RFC 7692 section 6.
 // Read only; after Encode.
-func (b *Batch) Frame(e Encoding) []byte {
-	if p := b.frames[e]; p != nil {
-		return p
+func (b *Batch) Frame(e Encoding) []byte { return b.frames[b.made(e)] }
+
+// made is e, or the plain encoding where e was not made.
+func (b *Batch) made(e Encoding) Encoding {
+	if b.frames[e] == nil {
+		return EncodingJSON
 	}
-	return b.frames[EncodingJSON]
+	return e
 }
 
 // Encode makes the encodings besides the plain one that members want, each once,
@@ -69,9 +72,7 @@ func (b *Batch) Wanted(shard int) bool { return b.shards.has(shard) }
 // not let go of the batch yet. It is the only place that knows how a batch's bytes
 // reach a socket.
 func (b *Batch) write(w Writer, slot uint32, e Encoding, off int, held bool) (int, error) {
-	if b.frames[e] == nil {
-		e = EncodingJSON
-	}
+	e = b.made(e)
 	rest := b.frames[e][off:]
 	if held && b.spooled != nil {
 		if r := b.spooled.regions[e]; r != nil {

@@ -52,7 +52,7 @@ func (b *Batch) spool() {
 // audience is how many members get the frame in encoding e.
 func (b *Batch) audience(e Encoding) (members int) {
 	for wanted, n := range b.wanted {
-		if Encoding(wanted) == e || e == EncodingJSON && b.frames[wanted] == nil {
+		if b.made(Encoding(wanted)) == e {
 			members += int(n)
 		}
 	}
