@@ -2,6 +2,8 @@ package room
 
 import (
 	"strconv"
+	"strings"
+	"time"
 )
 
 // Mode is how a comment moves over the video.
@@ -68,25 +70,50 @@ const ColorDefault = 0xFFFFFF
 // Comment is one bullet comment as it is published. Text must be valid UTF-8;
 // Publish copies what it needs, so Text may point into a receive buffer.
 type Comment struct {
-	UID   uint64 // number of the sender on this node; shown as "u" and base 36
+	UID   uint64 // number of a guest on this node, see AppendUID; counts when User is ""
+	User  string // who sent it where the site says so, else ""
 	Name  string // display name, "" for guests
+	Role  Role   // of the sender
 	Text  string
 	Color uint32 // 0xRRGGBB
 	Mode  Mode
 	Size  Size
 	Kind  Kind
+
+	// Key is equal for comments that say the same, so that they may become one
+	// when there are too many; 0 = never.
+	Key uint64
+
+	// Of a gift: what it is and how many. Price, in whatever unit the site counts
+	// in, is of a gift or superchat; Duration is how long a superchat stays.
+	Gift     string
+	Num      int
+	Price    int64
+	Duration time.Duration
+
+	// Target is the id that a retract takes back.
+	Target uint64
 }
 
 // appendComment encodes c as one JSON object.
 func appendComment(dst []byte, c *Comment, id uint64, wall int64) []byte {
 	dst = append(dst, `{"id":"`...)
 	dst = AppendID(dst, id)
-	dst = append(dst, `","uid":"`...)
-	dst = AppendUID(dst, c.UID)
-	dst = append(dst, '"')
+	dst = append(dst, `","uid":`...)
+	if c.User != "" {
+		dst = appendString(dst, c.User)
+	} else {
+		dst = append(dst, '"')
+		dst = append(AppendUID(dst, c.UID), '"')
+	}
 	if c.Name != "" {
 		dst = append(dst, `,"name":`...)
 		dst = appendString(dst, c.Name)
+	}
+	if c.Role > RoleViewer {
+		dst = append(dst, `,"role":"`...)
+		dst = append(dst, c.Role.String()...)
+		dst = append(dst, '"')
 	}
 	dst = append(dst, `,"text":`...)
 	dst = appendString(dst, c.Text)
@@ -110,8 +137,37 @@ func appendComment(dst []byte, c *Comment, id uint64, wall int64) []byte {
 		dst = append(dst, `,"kind":"`...)
 		dst = append(dst, kindNames[c.Kind]...)
 		dst = append(dst, '"')
+		dst = appendWorth(dst, c)
 	}
 	return append(dst, '}')
+}
+
+// appendWorth appends what gifts and superchats have besides.
+func appendWorth(dst []byte, c *Comment) []byte {
+	if c.Gift != "" {
+		dst = append(dst, `,"gift":`...)
+		dst = appendString(dst, c.Gift)
+		dst = append(dst, `,"num":`...)
+		dst = strconv.AppendInt(dst, int64(max(1, c.Num)), 10)
+	}
+	if c.Price > 0 {
+		dst = append(dst, `,"price":`...)
+		dst = strconv.AppendInt(dst, c.Price, 10)
+	}
+	if c.Duration > 0 {
+		dst = append(dst, `,"duration_s":`...)
+		dst = strconv.AppendInt(dst, int64(c.Duration/time.Second), 10)
+	}
+	return dst
+}
+
+// appendRetract encodes the retract of an earlier comment: its id is that comment's.
+func appendRetract(dst []byte, target uint64, wall int64) []byte {
+	dst = append(dst, `{"id":"`...)
+	dst = AppendID(dst, target)
+	dst = append(dst, `","ts":`...)
+	dst = strconv.AppendInt(dst, wall, 10)
+	return append(dst, `,"kind":"retract"}`...)
 }
 
 // idAlphabet is in ASCII order, so ids of equal length sort as the numbers do.
@@ -125,9 +181,28 @@ func AppendID(dst []byte, id uint64) []byte {
 	return dst
 }
 
-// AppendUID appends the public name of a guest: "u" and its number in base 36.
+// ParseID is the number of an id as AppendID writes it.
+func ParseID(s string) (id uint64, ok bool) {
+	if len(s) != 8 {
+		return 0, false
+	}
+	for i := 0; i < len(s); i++ {
+		digit := strings.IndexByte(idAlphabet, s[i])
+		if digit < 0 {
+			return 0, false
+		}
+		id = id<<6 | uint64(digit)
+	}
+	return id, true
+}
+
+// GuestMark begins the public name of a guest. Names that a site gives must not
+// begin with it, or a guest could be taken for one of its users.
+const GuestMark = '~'
+
+// AppendUID appends the public name of a guest: the mark and its number in base 36.
 func AppendUID(dst []byte, uid uint64) []byte {
-	return strconv.AppendUint(append(dst, 'u'), uid, 36)
+	return strconv.AppendUint(append(dst, GuestMark), uid, 36)
 }
 
 const hexDigits = "0123456789abcdef"

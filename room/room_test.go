@@ -60,8 +60,8 @@ func TestBatchBytes(t *testing.T) {
 	e.Room.Like(7, 0)
 	b := e.Room.Seal(0, 1732275000123)
 	want := `{"type":"batch","room":"r1","seq":1,"ts":1732275000123,"online":1,"likes":7,"comments":[` +
-		`{"id":"-------0","uid":"u7","text":"666","ts":1732275000101},` +
-		`{"id":"-------1","uid":"u10","name":"小\"明","text":"a\\\n\u0001","ts":1732275000101,` +
+		`{"id":"-------0","uid":"~7","text":"666","ts":1732275000101},` +
+		`{"id":"-------1","uid":"~10","name":"小\"明","text":"a\\\n\u0001","ts":1732275000101,` +
 		`"color":255,"mode":"top","size":"large","kind":"gift"}]}`
 	if got := payload(t, b); got != want {
 		t.Errorf("batch is\n%s\nwant\n%s", got, want)

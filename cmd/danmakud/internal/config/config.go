@@ -28,6 +28,12 @@ import (
 // Config is what the server is run with. Bind fills it with defaults; after
 // Validate it is only read, by any goroutine.
 type Config struct {
+	API
+	Tokens
+	Moderation
+	Governor
+	Replay
+
 	// File is the TOML file the other settings were read from; empty: none.
 	File string
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -43,8 +44,12 @@ const (
 // fileFlag is the one setting that a file cannot have.
 const fileFlag = "config"
 
-// table has every setting, in the order in which help shows them.
-var table = []definition{
+// table has every setting, in the order in which help shows them. Each subject
+// has a file with its fields and their definitions.
+var table = slices.Concat(tableServer, tableAPI, tableTokens, tableModeration, tableGovernor, tableReplay)
+
+// tableServer is what the reactor, the rooms and the process are run with.
+var tableServer = []definition{
 	{
 		flag: fileFlag, def: "",
 		help:  "TOML `FILE` with any of these settings by the names of their flags; SIGHUP reads it again",

@@ -1,0 +1,18 @@
+package room
+
+// Settings are what operators and moderators set for one room. The zero value is
+// a room for everybody.
+type Settings struct {
+	// Closed: only moderators and above may speak.
+	Closed bool `json:"closed"`
+	// SlowMode is the least time between two comments of one viewer, milliseconds;
+	// moderators are exempt.
+	SlowMode int64 `json:"slow_mode_ms"`
+	// MinRole is who may speak: viewer keeps guests out, vip is members only.
+	MinRole Role `json:"min_role"`
+	// MaxViewers bounds the room's members; 0 = no bound.
+	MaxViewers int `json:"max_viewers"`
+	// BudgetBytes and BudgetComments bound one batch, see Config; 0 = the hub's.
+	BudgetBytes    int `json:"budget_bytes"`
+	BudgetComments int `json:"budget_comments"`
+}
