@@ -100,12 +100,7 @@ func appendComment(dst []byte, c *Comment, id uint64, wall int64) []byte {
 	dst = append(dst, `{"id":"`...)
 	dst = AppendID(dst, id)
 	dst = append(dst, `","uid":`...)
-	if c.User != "" {
-		dst = appendString(dst, c.User)
-	} else {
-		dst = append(dst, '"')
-		dst = append(AppendUID(dst, c.UID), '"')
-	}
+	dst = appendPublicID(dst, c.User, c.UID)
 	if c.Name != "" {
 		dst = append(dst, `,"name":`...)
 		dst = appendString(dst, c.Name)
@@ -203,6 +198,16 @@ const GuestMark = '~'
 // AppendUID appends the public name of a guest: the mark and its number in base 36.
 func AppendUID(dst []byte, uid uint64) []byte {
 	return strconv.AppendUint(append(dst, GuestMark), uid, 36)
+}
+
+// appendPublicID appends what others know somebody by as a JSON string: the user,
+// or without one the guest of that number.
+func appendPublicID(dst []byte, user string, uid uint64) []byte {
+	if user != "" {
+		return appendString(dst, user)
+	}
+	dst = append(dst, '"')
+	return append(AppendUID(dst, uid), '"')
 }
 
 const hexDigits = "0123456789abcdef"

@@ -5,8 +5,16 @@ import "strconv"
 // Notices go to one viewer, as JSON of protocol section 3. All of them append to
 // the caller's memory.
 
+// Viewer is what a viewer is told about itself.
+type Viewer struct {
+	UID  uint64 // number of a guest; counts when User is ""
+	User string
+	Name string
+	Role Role
+}
+
 // AppendWelcome appends what a viewer is told when it has joined.
-func AppendWelcome(dst []byte, e *Entry, uid uint64) []byte {
+func AppendWelcome(dst []byte, e *Entry, v *Viewer) []byte {
 	dst = append(dst, `{"type":"welcome","room":"`...)
 	dst = append(dst, e.Room.name...)
 	dst = append(dst, `","epoch":"`...)
@@ -17,9 +25,18 @@ func AppendWelcome(dst []byte, e *Entry, uid uint64) []byte {
 	dst = strconv.AppendInt(dst, e.Room.Tick().Milliseconds(), 10)
 	dst = append(dst, `,"online":`...)
 	dst = strconv.AppendInt(dst, int64(e.Online), 10)
-	dst = append(dst, `,"uid":"`...)
-	dst = AppendUID(dst, uid)
-	dst = append(dst, `","history":[`...)
+	dst = append(dst, `,"uid":`...)
+	dst = appendPublicID(dst, v.User, v.UID)
+	if v.Name != "" {
+		dst = append(dst, `,"name":`...)
+		dst = appendString(dst, v.Name)
+	}
+	if v.Role != RoleGuest {
+		dst = append(dst, `,"role":"`...)
+		dst = append(dst, v.Role.String()...)
+		dst = append(dst, '"')
+	}
+	dst = append(dst, `,"history":[`...)
 	dst = append(dst, e.History...)
 	return append(dst, ']', '}')
 }

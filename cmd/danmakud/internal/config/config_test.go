@@ -32,6 +32,7 @@ func lookupIn(env map[string]string) func(string) (string, bool) {
 // noticed, and so is a field that no entry of the table fills.
 func TestDefaults(t *testing.T) {
 	want := Config{
+		Tokens:           defaultTokens,
 		Listen:           []string{":8080"},
 		Control:          "127.0.0.1:8081",
 		MaxRooms:         100000,
@@ -75,12 +76,16 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// settings has one value other than the default for every entry of the table.
-var settings = map[string]struct {
+// setting is a value other than the default: as text, and where it is then.
+type setting struct {
 	text string
 	read func(c *Config) any
 	want any
-}{
+}
+
+// settings has one for every entry of the table. The files of the other subjects
+// add theirs.
+var settings = map[string]setting{
 	"listen":          {"127.0.0.1:1,[::1]:2,unix:/run/d.sock", func(c *Config) any { return c.Listen }, []string{"127.0.0.1:1", "[::1]:2", "unix:/run/d.sock"}},
 	"control":         {"[::1]:9", func(c *Config) any { return c.Control }, "[::1]:9"},
 	"origin":          {"https://a.example, *.b.example", func(c *Config) any { return c.Origins }, []string{"https://a.example", "*.b.example"}},

@@ -118,10 +118,10 @@ func (h *handler) comment(s poller.Slot, f *fields, ref string) {
 		h.refuseCommand(s, ref, code, why, 0)
 		return
 	}
-	if !h.spend(s, ref) {
+	if !h.maySpeak(s, ref) || !h.spend(s, ref) {
 		return
 	}
-	c.UID = h.session(s).uid
+	h.sign(s, &c)
 	r := h.shard.RoomOf(uint32(s))
 	id, sealNow, err := r.Publish(&c, h.loop.Now(), h.loop.Wall())
 	if err != nil { // only room.ErrFull: a room with a member is never removed
@@ -158,7 +158,7 @@ func (h *handler) like(s poller.Slot, f *fields, ref string) {
 		h.refuseCommand(s, ref, refusedBadField, "count is a number from 1 to 100", 0)
 		return
 	}
-	if !h.spend(s, ref) {
+	if !h.maySpeak(s, ref) || !h.spend(s, ref) {
 		return
 	}
 	r := h.shard.RoomOf(uint32(s))
@@ -179,6 +179,10 @@ func (h *handler) switchRoom(s poller.Slot, f *fields, ref string) {
 		h.refuseCommand(s, ref, refusedBadField, "a room name is 1 to 64 of A-Z a-z 0-9 _ . : -", 0)
 		return
 	}
+	if !h.person(s).mayEnter(name) {
+		h.refuseCommand(s, ref, refusedForbidden, "your token is not for this room", 0)
+		return
+	}
 	if !h.spend(s, ref) {
 		return
 	}
@@ -194,7 +198,7 @@ func (h *handler) switchRoom(s poller.Slot, f *fields, ref string) {
 		}
 		h.refuseCommand(s, ref, refusedOverloaded, "no place for another room", 0)
 	}
-	h.welcome(&entry, h.session(s).uid)
+	h.welcome(s, &entry)
 }
 
 // spend takes a token for something that costs others, or refuses it.

@@ -44,6 +44,7 @@ type handler struct {
 
 	whole    wsproto.Assembler        // of messages in one frame, about which nothing is remembered
 	partials map[poller.Slot]*partial // what connections have begun and not finished
+	persons  persons                  // viewers who are no guests
 	backlog  []poller.Handle          // connections with frames at hand, in rotation
 
 	lingering    int // connections that were turned away and are not closed yet
@@ -71,6 +72,7 @@ func newHandler(s *Server, l *poller.Loop) *handler {
 		server: s, loop: l,
 		inflater: wsproto.NewInflater(),
 		partials: make(map[poller.Slot]*partial),
+		persons:  newPersons(),
 	}
 	h.adoptRules()
 	h.shard = room.NewShard(s.hub, l.Index(), loopWriter{h})
@@ -170,6 +172,7 @@ func (h *handler) Closed(s poller.Slot, r poller.Reason) {
 	}
 	h.shard.Forget(uint32(s), h.loop.Now())
 	h.forgetPartial(s)
+	h.persons.forget(s)
 	h.placeOf(s).giveBack()
 	if c.is(markTurnedAway) {
 		h.lingering--
@@ -208,6 +211,7 @@ func (h *handler) lastWords(s poller.Slot, r poller.Reason) {
 	c.state, c.reason = stateClosing, r
 	c.deadline = h.deadline(closeLinger)
 	h.forgetPartial(s)
+	h.persons.forget(s)
 	if len(h.out) > 0 && h.loop.Open(s) {
 		h.shard.LastReply(uint32(s), h.out, h.loop.Now())
 	}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/config"
 	"github.com/danmakud/danmakud/poller"
 	"github.com/danmakud/danmakud/room"
 	"github.com/danmakud/danmakud/wsproto"
@@ -55,7 +56,7 @@ func (h *handler) upgrade(s poller.Slot, head, rest []byte) {
 		if h.moveHome(s, wish.room, head, rest) {
 			return errMoved
 		}
-		return nil
+		return h.identify()
 	})
 	var refusal *wsproto.Refusal
 	switch {
@@ -86,10 +87,18 @@ func (h *handler) upgrade(s poller.Slot, head, rest []byte) {
 	c.uid = h.server.nextUID.Add(1)
 	h.upgraded++
 	h.out = reply
-	h.welcome(&entry, c.uid)
+	h.welcome(s, &entry)
 	if len(rest) > 0 {
 		h.frames(s, rest)
 	}
+}
+
+// identify finds out who asks to be let in.
+func (h *handler) identify() error {
+	if h.config.Guests == config.GuestsNone {
+		return &wsproto.Refusal{Status: 403, Message: "guests are not let in; connect with a token"}
+	}
+	return nil
 }
 
 // errMoved: the connection is another loop's now, which judges the head again.
@@ -119,9 +128,11 @@ func (h *handler) moveHome(s poller.Slot, name string, head, rest []byte) bool {
 }
 
 // welcome appends the welcome of a room to the replies.
-func (h *handler) welcome(e *room.Entry, uid uint64) {
+func (h *handler) welcome(s poller.Slot, e *room.Entry) {
 	var scratch [512]byte
-	h.out = wsproto.AppendFrame(h.out, wsproto.OpText, room.AppendWelcome(scratch[:0], e, uid))
+	p := h.person(s)
+	viewer := room.Viewer{UID: h.session(s).uid, User: p.user, Name: p.name, Role: p.role}
+	h.out = wsproto.AppendFrame(h.out, wsproto.OpText, room.AppendWelcome(scratch[:0], e, &viewer))
 }
 
 // refuse answers a request that becomes no WebSocket and closes.

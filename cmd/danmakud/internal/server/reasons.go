@@ -30,6 +30,7 @@ const (
 	reasonStalled                                            // has not taken a whole frame for too long
 	reasonDrain                                              // the server goes down
 	reasonDrainCut                                           // the server goes down, and the viewer did not take its goodbye in time
+	reasonTokenExpired                                       // the viewer's token came to its end
 	reasonViolation                                          // wsproto.Violations()[reason-reasonViolation], then wsproto.Refusals()
 )
 
@@ -54,6 +55,7 @@ var reasonNames = map[poller.Reason]string{
 	reasonStalled:          "stalled",
 	reasonDrain:            "drain",
 	reasonDrainCut:         "drain_cut",
+	reasonTokenExpired:     "token_expired",
 }
 
 // violationReasons numbers the violations of the protocol.

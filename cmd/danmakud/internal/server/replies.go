@@ -20,10 +20,12 @@ const (
 	refusedEmpty
 	refusedRateLimited
 	refusedOverloaded
+	refusedUnauthorized
+	refusedForbidden
 	refusals // how many there are
 )
 
-var refusalCodes = [refusals]string{"bad_json", "bad_type", "bad_field", "too_long", "empty", "rate_limited", "overloaded"}
+var refusalCodes = [refusals]string{"bad_json", "bad_type", "bad_field", "too_long", "empty", "rate_limited", "overloaded", "unauthorized", "forbidden"}
 
 // refuseCommand answers a message with an error. The connection stays open
 // unless the viewer is at fault too often: then it is abuse, and the connection

@@ -23,6 +23,7 @@ type rules struct {
 	buckets     buckets
 	proxies     networks // whose connections begin with a PROXY header
 	trusted     networks // whose X-Forwarded-For counts
+	guest       person   // who all guests are
 }
 
 func newRules(c *config.Config) (*rules, error) {
@@ -45,6 +46,7 @@ func newRules(c *config.Config) (*rules, error) {
 		upgrader:    wsproto.Upgrader{Origin: origin, Protocols: protocols},
 		tooLong:     fmt.Sprintf("text has at most %d characters", c.MaxText),
 		buckets:     newBuckets(c),
+		guest:       person{silent: c.Guests != config.GuestsSpeak},
 		rateLimited: fmt.Sprintf("at most %s a second", strconv.FormatFloat(c.CommentRate, 'g', -1, 64)),
 	}
 	if c.Compression {

@@ -33,6 +33,7 @@ func (h *handler) Sweep() {
 			}
 		}
 	}
+	h.sweepTokens()
 	h.passAge.Store(h.shard.OldestPass(h.loop.Now()))
 	h.shard.Stalled(h.loop.Now(), h.config.StallTimeout, h.closeStalled)
 }
@@ -73,6 +74,15 @@ func (h *handler) sweepOpen(s poller.Slot, c *session, now uint32) {
 	if c.pinged == 0 && now-max(read, h.loop.LastWrite(s)) >= seconds(cfg.IdleTimeout) && h.shard.Drained(uint32(s)) {
 		c.pinged = now
 		h.shard.Reply(uint32(s), pingFrame, h.loop.Now())
+	}
+}
+
+// sweepTokens ends those whose token has come to its end.
+func (h *handler) sweepTokens() {
+	now := h.loop.Wall() / 1000
+	for w := h.persons.expiring.due(now); w != nil; w = h.persons.expiring.due(now) {
+		h.out = h.out[:0]
+		h.dismiss(w.slot, "the token has expired", "token_expired", reasonTokenExpired)
 	}
 }
 

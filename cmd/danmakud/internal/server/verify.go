@@ -51,6 +51,7 @@ func (v *verifier) turn(h *handler) {
 			waiting++
 		}
 	}
+	h.checkPersons()
 	if waiting > len(h.backlog) {
 		panic(fmt.Sprintf("server: %d connections wait in a backlog of %d", waiting, len(h.backlog)))
 	}
@@ -70,5 +71,30 @@ func (h *handler) checkSlot(s poller.Slot) {
 	}
 	if c.state == stateFree && *c != (session{}) {
 		panic(fmt.Sprintf("server: slot %d is free, but not clean: %+v", s, *c))
+	}
+}
+
+// checkPersons compares who is no guest with the sessions, and the three places
+// where each is found with each other.
+func (h *handler) checkPersons() {
+	listed, expire := 0, 0
+	for user, w := range h.persons.byUser {
+		for ; w != nil; w = w.next {
+			listed++
+			if w.person.user != user || h.persons.bySlot[w.slot] != w || w.next != nil && w.next.prev != w {
+				panic(fmt.Sprintf("server: slot %d is listed as one of %q: %+v", w.slot, user, *w))
+			}
+		}
+	}
+	for s, w := range h.persons.bySlot {
+		if state := h.session(s).state; state != stateOpen || w.slot != s {
+			panic(fmt.Sprintf("server: slot %d in state %d is held by %+v", s, state, *w))
+		}
+		if w.place != noPlace {
+			expire++
+		}
+	}
+	if n := len(h.persons.bySlot); listed != n || expire != len(h.persons.expiring.heap) {
+		panic(fmt.Sprintf("server: %d persons, %d listed, %d expire, %d in the heap", n, listed, expire, len(h.persons.expiring.heap)))
 	}
 }

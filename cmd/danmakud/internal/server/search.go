@@ -1,0 +1,117 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"strconv"
+
+	"github.com/danmakud/danmakud/poller"
+	"github.com/danmakud/danmakud/room"
+)
+
+// searchSlots is how many slots of a loop one turn looks at: about half a
+// millisecond of somebody else's time.
+const searchSlots = 16384
+
+// errSearch: a loop has no time for a search.
+var errSearch = errors.New("server: a loop is too busy to search its viewers")
+
+// visit is called on the goroutine of the loop for a viewer in a room, and reports
+// whether that one counts. It may close the connection.
+type visit func(h *handler, s poller.Slot) bool
+
+// forUser visits every connection of the viewer with that public id, and returns
+// how many count. A site's users are looked up; a guest, of whom nothing is kept,
+// is looked for among all, in slices. Any goroutine but a loop's.
+func (s *Server) forUser(ctx context.Context, user string, f visit) (int, error) {
+	if len(user) > 0 && user[0] == room.GuestMark {
+		uid, ok := guestNumber(user)
+		if !ok {
+			return 0, nil // nobody is called that
+		}
+		return s.forAll(ctx, func(h *handler, at poller.Slot) bool {
+			return h.session(at).uid == uid && h.persons.bySlot[at] == nil && f(h, at)
+		})
+	}
+	return s.search(ctx, func(h *handler, done func(int)) { done(h.visitUser(user, f)) })
+}
+
+// forAll visits every viewer, in slices: who comes during it may be left out. Any
+// goroutine but a loop's.
+func (s *Server) forAll(ctx context.Context, f visit) (int, error) {
+	return s.search(ctx, func(h *handler, done func(int)) { h.visitFrom(0, 0, f, done) })
+}
+
+// search has every loop begin to look, and adds up what they are done with.
+func (s *Server) search(ctx context.Context, begin func(h *handler, done func(int))) (sum int, err error) {
+	counts := make(chan int, len(s.handlers))
+	asked := 0
+	for _, h := range s.handlers {
+		if !h.loop.Post(func() { begin(h, func(n int) { counts <- n }) }) {
+			err = errSearch
+			continue
+		}
+		asked++
+	}
+	for range asked {
+		select {
+		case n := <-counts:
+			if n < 0 {
+				err, n = errSearch, 0
+			}
+			sum += n
+		case <-ctx.Done():
+			return sum, ctx.Err()
+		}
+	}
+	return sum, err
+}
+
+// visitFrom visits a slice of the slots and posts itself for the next one. done is
+// told how many counted, -1 if the inbox was full.
+func (h *handler) visitFrom(from poller.Slot, counted int, f visit, done func(int)) {
+	end := min(int(from)+searchSlots, h.loop.Slots())
+	for i := int(from); i < end; i++ {
+		if s := poller.Slot(i); h.session(s).state == stateOpen && h.visit(s, f) {
+			counted++
+		}
+	}
+	switch {
+	case end >= h.loop.Slots():
+		done(counted)
+	case !h.loop.Post(func() { h.visitFrom(poller.Slot(end), counted, f, done) }):
+		done(-1)
+	}
+}
+
+func (h *handler) visit(s poller.Slot, f visit) (counts bool) {
+	h.out = h.out[:0] // a panic may have left another connection's replies
+	counts = f(h, s)
+	h.flushReplies(s)
+	return counts
+}
+
+// visitUser visits the connections of a user who is no guest.
+func (h *handler) visitUser(user string, f visit) (counted int) {
+	for _, s := range h.slotsOf(user) {
+		if h.visit(s, f) {
+			counted++
+		}
+	}
+	return counted
+}
+
+// slotsOf returns the connections on this loop of a user who is no guest, the
+// latest first. Loop goroutine only; the slice is the caller's.
+func (h *handler) slotsOf(user string) (slots []poller.Slot) {
+	for w := h.persons.byUser[user]; w != nil; w = w.next {
+		slots = append(slots, w.slot)
+	}
+	return slots
+}
+
+// guestNumber reads a guest's public id, which has one spelling.
+func guestNumber(id string) (uid uint64, ok bool) {
+	uid, err := strconv.ParseUint(id[1:], 36, 64)
+	return uid, err == nil && string(room.AppendUID(nil, uid)) == id
+}
