@@ -32,6 +32,8 @@ type Batch struct {
 	Total    uint64 // comments of the room up to and including this batch
 	Lag      int64  // nanoseconds between due and sealed
 
+	comments []byte // within the plain frame: the comments alone, separated by commas
+
 	frames  [Encodings][]byte // nil: not made, the plain one serves
 	spooled *spooled          // large frames in the hub's spool; nil = none
 	header  int               // bytes of the plain frame's header
@@ -44,6 +46,10 @@ type Batch struct {
 // that was not made: a message may always go uncompressed, RFC 7692 section 6.
 // Read only; after Encode.
 func (b *Batch) Frame(e Encoding) []byte { return b.frames[b.made(e)] }
+
+// CommentsJSON returns the batch's comments as JSON objects separated by commas,
+// nil if there are none. Any goroutine; read only, it lives as long as it is referenced.
+func (b *Batch) CommentsJSON() []byte { return b.comments }
 
 // made is e, or the plain encoding where e was not made.
 func (b *Batch) made(e Encoding) Encoding {

@@ -171,6 +171,9 @@ func (r *Room) Seal(now, wall int64) *Batch {
 	}
 	commentsEnd := len(r.pending)
 	b.frames[EncodingJSON], b.header = frameBatch(r.pending, &h)
+	if b.Comments > 0 {
+		b.comments = r.pending[prefixRoom:commentsEnd:commentsEnd] // framed in place, so they are still there
+	}
 	b.wanted = r.encodings
 	r.recent.add(r.pending[prefixRoom:commentsEnd], r.ends, r.hub.cfg().History)
 	b.bytes = cap(r.pending)

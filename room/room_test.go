@@ -592,3 +592,30 @@ func BenchmarkPublish(b *testing.B) {
 		}
 	}
 }
+
+// TestCommentsOfABatch: they are those of its frame, and nothing written later
+// gets into them.
+func TestCommentsOfABatch(t *testing.T) {
+	h := NewHub(Config{})
+	e, err := NewShard(h, 0, &sink{}).Join(0, "r1", EncodingJSON, 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustPublish(t, e.Room, chat("a,b"), 0)
+	mustPublish(t, e.Room, chat("c"), 0)
+	b := e.Room.Seal(0, 0)
+	got := string(b.CommentsJSON())
+	if !strings.HasSuffix(payload(t, b), `,"comments":[`+got+`]}`) || strings.Count(got, `"text":`) != 2 {
+		t.Errorf("comments %s of %s", got, payload(t, b))
+	}
+	e.Room.Posted()
+	if _, err := e.Room.Like(1, 200*ms); err != nil {
+		t.Fatal(err)
+	}
+	if c := e.Room.Seal(200*ms, 0).CommentsJSON(); c != nil {
+		t.Errorf("a batch of likes alone has comments %q", c)
+	}
+	if string(b.CommentsJSON()) != got {
+		t.Error("the comments changed")
+	}
+}
