@@ -62,6 +62,7 @@ func TestDefaults(t *testing.T) {
 		DrainTime:        10 * time.Second,
 		Watchdog:         10 * time.Second,
 		HTTPConnections:  256,
+		Replay:           Replay{ArchiveSize: 64 << 20},
 		LogLevel:         "info",
 		LogFormat:        "auto",
 	}
@@ -135,6 +136,11 @@ var settings = map[string]setting{
 	"watchdog":           {"30s", func(c *Config) any { return c.Watchdog }, 30 * time.Second},
 	"drain-time":         {"0s", func(c *Config) any { return c.DrainTime }, time.Duration(0)},
 	"http-connections":   {"16", func(c *Config) any { return c.HTTPConnections }, 16},
+	"archive":            {"/srv/said", func(c *Config) any { return c.Archive }, "/srv/said"},
+	"archive-size":       {"1GiB", func(c *Config) any { return c.ArchiveSize }, int64(1 << 30)},
+	"archive-keep":       {"720h", func(c *Config) any { return c.ArchiveKeep }, 720 * time.Hour},
+	"archive-total":      {"2 TiB", func(c *Config) any { return c.ArchiveTotal }, int64(2 << 40)},
+	"dplayer":            {"true", func(c *Config) any { return c.DPlayer }, true},
 	"log-level":          {"debug", func(c *Config) any { return c.LogLevel }, "debug"},
 	"log-format":         {"json", func(c *Config) any { return c.LogFormat }, "json"},
 }
@@ -163,6 +169,9 @@ func TestEverySettingFromFlagAndEnvironment(t *testing.T) {
 		}
 		if got := s.read(c); !reflect.DeepEqual(got, s.want) {
 			t.Errorf("%s=%s gives %v, want %v", name, s.text, got, s.want)
+		}
+		if d.flag == "dplayer" {
+			c.Archive = "/srv/said" // which it needs
 		}
 		if err := c.Validate(); err != nil {
 			t.Errorf("%s=%s: %v", name, s.text, err)
