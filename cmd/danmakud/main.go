@@ -4,6 +4,8 @@
 //	                    SIGHUP ─► the file again ─► what can change
 //	                    SIGTERM, SIGINT ──────────────► ctx ends: drain, exit 0, or 1 if viewers were cut off
 //	                    a second one ─────────────────► exit 2 at once
+//	danmakud config     the settings and their origins; check a file; an example
+//	danmakud health     asks a running server, for containers
 //	danmakud doctor     what the host needs for N connections
 //	danmakud version    what this binary was built from
 //	danmakud echo       sends back what comes, for conformance suites
@@ -92,7 +94,7 @@ func (p *program) run() int {
 	root.SetArgs(append([]string{}, p.args...)) // nil would mean those of the process
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
-	err := root.Execute()
+	err := root.ExecuteContext(context.Background())
 	switch {
 	case err == nil:
 		return exitOK
@@ -120,6 +122,6 @@ func (p *program) rootCommand() *cobra.Command {
 		"merged batch a tick to all of its viewers. Without a subcommand it serves.\n\n" + serveNotes
 	root.SilenceErrors = true
 	root.SilenceUsage = true
-	root.AddCommand(p.serveCommand(), p.doctorCommand(), p.versionCommand(), p.echoCommand())
+	root.AddCommand(p.serveCommand(), p.configCommand(), p.doctorCommand(), p.healthCommand(), p.versionCommand(), p.echoCommand())
 	return root
 }

@@ -15,6 +15,8 @@ import (
 const serveNotes = `Every flag has an environment variable: --max-rooms is DANMAKUD_MAX_ROOMS. The
 command line wins over the environment, and that over the file; lists are
 separated by commas. In the file they are arrays of strings, and times strings.
+danmakud config shows what holds and where it came from. A secret can be given as
+file:PATH, or by systemd as a credential that has the setting's name.
 
 SIGHUP reads the file again; the log says what changed and what needs a restart.
 
@@ -62,6 +64,9 @@ func (p *program) runServer(c config.Config, sources config.Sources) error {
 	}
 	for _, name := range config.UnknownEnv(p.environ) {
 		log.Warn("environment variable is no setting", "name", name)
+	}
+	for _, text := range sources.Warnings {
+		log.Warn("a secret is open to others", "where", text)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()

@@ -2,21 +2,21 @@
 //
 //	command line   ─┐
 //	DANMAKUD_… env ─┤
+//	credentials    ─┤
 //	TOML file      ─┼─► one table of definitions ─► Config ─► Validate
 //	defaults       ─┘    (name, default, help,
 //	                      place in Config, check,
 //	                      whether SIGHUP changes it)
 //
 // The table (table.go) is the only list of settings: a flag, its environment
-// variable, its default, its help and its check come from one entry. Values
+// variable, its default, its help and its check come from one entry, and so do the
+// example file, the page of the documentation and the listing with origins. Values
 // reach a Config as text through one path, FlagSet.Set, and a setting that has
-// been set is left alone by the sources after it. So a further source is one
-// more function like FromEnv and FromFile, called in its place among them both
-// by Load and by Reread, which makes everything anew when SIGHUP comes.
+// been set is left alone by the sources after it (load.go). SIGHUP makes everything
+// anew by the same path (reload.go).
 package config
 
 import (
-	"errors"
 	"fmt"
 	"sort"
 	"strings"
@@ -130,6 +130,10 @@ type Config struct {
 
 	// LogLevel is debug, info, warn or error; LogFormat auto, text or json.
 	LogLevel, LogFormat string
+
+	// origins says where the settings came from that are not at their defaults. Never
+	// changed in place, since copies of a Config share it.
+	origins map[string]Origin
 }
 
 // envPrefix begins every environment variable of the server.
@@ -153,44 +157,21 @@ func Default() Config {
 }
 
 // Bind fills c with the defaults and adds one flag to fs for every setting.
-// Parsing fs then writes into c, which must outlive fs.
+// Parsing fs then writes into c, which must outlive fs; secrets are written by
+// Load.
 func (c *Config) Bind(fs *pflag.FlagSet) {
 	*c = Default()
 	for _, d := range table {
 		v := d.value(c)
+		if d.secret {
+			v = &secretText{kind: v.Type()}
+		}
 		f := fs.VarPF(v, d.flag, "", d.help)
 		if _, ok := v.(boolValue); ok {
 			f.NoOptDefVal = "true"
 		}
 	}
 	fs.SortFlags = false // the table's order keeps related settings together
-}
-
-// FromEnv sets every setting that has an environment variable and was not set
-// on the command line; call it after fs was parsed. Lists are separated by
-// commas. A variable that is present and empty counts as absent, since
-// container tools like to pass such. The error names every variable that
-// cannot be used.
-func (c *Config) FromEnv(fs *pflag.FlagSet, lookup func(string) (string, bool)) error {
-	var errs []error
-	for _, d := range table {
-		f := fs.Lookup(d.flag)
-		if f == nil || f.Changed {
-			continue
-		}
-		text, ok := lookup(Env(d.flag))
-		if !ok || text == "" {
-			continue
-		}
-		// The FlagSet marks the flag as set; its own error text speaks of the
-		// command line, so the value is tried first.
-		if err := f.Value.Set(text); err != nil {
-			errs = append(errs, fmt.Errorf("%s=%q: %w", Env(d.flag), text, err))
-			continue
-		}
-		f.Changed = true
-	}
-	return errors.Join(errs...)
 }
 
 // UnknownEnv returns the names in environ (NAME=value, as of os.Environ) that

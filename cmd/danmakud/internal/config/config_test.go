@@ -155,7 +155,10 @@ func TestEverySettingFromFlagAndEnvironment(t *testing.T) {
 			t.Errorf("--%s has no case here", d.flag)
 			continue
 		}
-		c, _ := bound(t, "--"+d.flag+"="+s.text)
+		c, fs := bound(t, "--"+d.flag+"="+s.text)
+		if _, err := newLoader(c, fs).finish(); err != nil {
+			t.Errorf("--%s=%s: %v", d.flag, s.text, err)
+		}
 		if got := s.read(c); !reflect.DeepEqual(got, s.want) {
 			t.Errorf("--%s=%s gives %v, want %v", d.flag, s.text, got, s.want)
 		}
@@ -163,8 +166,12 @@ func TestEverySettingFromFlagAndEnvironment(t *testing.T) {
 			t.Errorf("--%s: the case uses the default, so it shows nothing", d.flag)
 		}
 		name := "DANMAKUD_" + strings.ToUpper(strings.ReplaceAll(d.flag, "-", "_"))
-		c, fs := bound(t)
-		if err := c.FromEnv(fs, lookupIn(map[string]string{name: s.text})); err != nil {
+		c, fs = bound(t)
+		l := newLoader(c, fs)
+		if err := l.environment(lookupIn(map[string]string{name: s.text})); err != nil {
+			t.Errorf("%s=%s: %v", name, s.text, err)
+		}
+		if _, err := l.finish(); err != nil {
 			t.Errorf("%s=%s: %v", name, s.text, err)
 		}
 		if got := s.read(c); !reflect.DeepEqual(got, s.want) {
@@ -187,7 +194,7 @@ func TestCommandLineWinsOverEnvironment(t *testing.T) {
 		"DANMAKUD_RING":   "5",
 		"DANMAKUD_LOOPS":  "",
 	}
-	if err := c.FromEnv(fs, lookupIn(env)); err != nil {
+	if err := newLoader(c, fs).environment(lookupIn(env)); err != nil {
 		t.Fatal(err)
 	}
 	if c.Tick != 50*time.Millisecond {
@@ -208,7 +215,7 @@ func TestCommandLineWinsOverEnvironment(t *testing.T) {
 // has a value is marked as set.
 func TestSourcesAfterTheEnvironment(t *testing.T) {
 	c, fs := bound(t, "--tick=50ms")
-	if err := c.FromEnv(fs, lookupIn(map[string]string{"DANMAKUD_RING": "5"})); err != nil {
+	if err := newLoader(c, fs).environment(lookupIn(map[string]string{"DANMAKUD_RING": "5"})); err != nil {
 		t.Fatal(err)
 	}
 	fs.VisitAll(func(f *pflag.Flag) {
@@ -233,7 +240,7 @@ func TestControlOff(t *testing.T) {
 
 func TestEnvironmentErrorsNameEveryVariable(t *testing.T) {
 	c, fs := bound(t)
-	err := c.FromEnv(fs, lookupIn(map[string]string{
+	err := newLoader(c, fs).environment(lookupIn(map[string]string{
 		"DANMAKUD_TICK":         "100",
 		"DANMAKUD_LOOPS":        "many",
 		"DANMAKUD_COMMENT_RATE": "NaN",

@@ -14,13 +14,12 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// FromFile sets every setting that stands in a TOML file and was not set before,
-// by the command line or the environment; call it after both. Keys are the names
-// of flags. Lists are arrays of strings; durations and sizes with a unit are
-// strings, numbers are numbers. The error names the file and for every entry that
-// cannot be used its line: an unknown key and a value of the wrong type too,
-// since a setting that is silently left out is found too late.
-func (c *Config) FromFile(fs *pflag.FlagSet, path string) error {
+// file sets every setting that stands in a TOML file and was not set before. Keys
+// are the names of flags. Lists are arrays of strings; durations and sizes with a
+// unit are strings, numbers are numbers. The error names the file and for every
+// entry that cannot be used its line: an unknown key and a value of the wrong type
+// too, since a setting that is silently left out is found too late.
+func (l *loader) file(path string) error {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("--config: %w", err)
@@ -31,8 +30,11 @@ func (c *Config) FromFile(fs *pflag.FlagSet, path string) error {
 	}
 	var errs []error
 	for _, e := range entries {
-		if err := e.set(fs); err != nil {
+		set, err := e.set(l.fs)
+		if err != nil {
 			errs = append(errs, fmt.Errorf("%d: %s: %w", e.line, e.key, err))
+		} else if set {
+			l.origins[e.key] = Origin{kind: originFile, name: path, line: e.line}
 		}
 	}
 	return prefixLines(path, errors.Join(errs...))
@@ -107,23 +109,23 @@ func keyLines(data []byte) (map[string]int, error) {
 }
 
 // set puts the entry into its setting, unless that has a value already.
-func (e entry) set(fs *pflag.FlagSet) error {
+func (e entry) set(fs *pflag.FlagSet) (done bool, err error) {
 	f := fs.Lookup(e.key)
 	switch {
 	case f == nil || !inTable(e.key):
-		return errors.New("is no setting")
+		return false, errors.New("is no setting")
 	case e.key == fileFlag:
-		return errors.New("cannot be set in a file")
+		return false, errors.New("cannot be set in a file")
 	}
 	text, err := e.text(f.Value.Type())
 	if err != nil || f.Changed {
-		return err
+		return false, err
 	}
 	if err := f.Value.Set(text); err != nil {
-		return fmt.Errorf("%q: %w", text, err)
+		return false, fmt.Errorf("%q: %w", text, err)
 	}
 	f.Changed = true
-	return nil
+	return true, nil
 }
 
 // text returns the value as it would be typed on the command line.

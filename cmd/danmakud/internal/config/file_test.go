@@ -44,7 +44,11 @@ func TestEverySettingFromFile(t *testing.T) {
 		s := settings[d.flag]
 		c, fs := bound(t)
 		line := d.flag + " = " + quoted(d.value(c).Type(), s.text)
-		if err := c.FromFile(fs, file(t, "# a comment\n"+line+"\n")); err != nil {
+		l := newLoader(c, fs)
+		if err := l.file(file(t, "# a comment\n"+line+"\n")); err != nil {
+			t.Errorf("%s: %v", line, err)
+		}
+		if _, err := l.finish(); err != nil {
 			t.Errorf("%s: %v", line, err)
 		}
 		if got := s.read(c); !reflect.DeepEqual(got, s.want) {
@@ -60,6 +64,7 @@ func TestPrecedenceOfTheFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Default()
+	c.origins = nil
 	want.File, want.Tick, want.Ring, want.History = path, 50*time.Millisecond, 5, 3
 	want.Listen, want.MaxMessage, want.AcceptRate = []string{":5", ":6"}, 8192, 2.5
 	if !reflect.DeepEqual(*c, want) {
@@ -96,7 +101,7 @@ func TestFileErrorsNameLineAndKey(t *testing.T) {
 	} {
 		path := file(t, tc.text)
 		c, fs := bound(t)
-		err := c.FromFile(fs, path)
+		err := newLoader(c, fs).file(path)
 		for _, want := range tc.want {
 			if err == nil || strings.Count(err.Error(), path+want) != 1 && !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: error %v, want %q", tc.name, err, path+want)
@@ -107,7 +112,7 @@ func TestFileErrorsNameLineAndKey(t *testing.T) {
 		}
 	}
 	c, fs := bound(t)
-	if err := c.FromFile(fs, "/nowhere.toml"); err == nil || !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "--config") {
+	if err := newLoader(c, fs).file("/nowhere.toml"); err == nil || !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "--config") {
 		t.Errorf("no file: %v", err)
 	}
 }
@@ -116,7 +121,7 @@ func TestFileErrorsNameLineAndKey(t *testing.T) {
 // for its name and type.
 func TestBadEntryInTheFileBehindAFlag(t *testing.T) {
 	c, fs := bound(t, "--ring=9")
-	if err := c.FromFile(fs, file(t, "ring = \"x\"\n")); err == nil || c.Ring != 9 {
+	if err := newLoader(c, fs).file(file(t, "ring = \"x\"\n")); err == nil || c.Ring != 9 {
 		t.Errorf("error %v, ring %d", err, c.Ring)
 	}
 }

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"slices"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -18,6 +17,14 @@ type definition struct {
 	// reload: SIGHUP takes a new value over. Otherwise it needs a restart, because
 	// sockets, loops or rooms were made with it.
 	reload bool
+
+	// secret: the value is nowhere shown, and file:PATH stands for what is in a file.
+	// The check must not quote it.
+	secret bool
+
+	// advise says in a sentence why a valid value is unwise, "" if it is not; nil:
+	// no value is.
+	advise func(c *Config) string
 }
 
 // The bounds that a check compares against, and why they are what they are.
@@ -44,12 +51,40 @@ const (
 // fileFlag is the one setting that a file cannot have.
 const fileFlag = "config"
 
-// table has every setting, in the order in which help shows them. Each subject
-// has a file with its fields and their definitions.
-var table = slices.Concat(tableServer, tableAPI, tableTokens, tableModeration, tableGovernor, tableReplay)
+// section is a subject of the settings.
+type section struct {
+	title       string
+	definitions []definition
+}
 
-// tableServer is what the reactor, the rooms and the process are run with.
-var tableServer = []definition{
+// sections has every setting, in the order in which help, the example file and
+// docs/configuration.md show them.
+var sections = []section{
+	{"Listeners and connections", tableConnections},
+	{"Rooms and comments", tableRooms},
+	{"Compression", tableCompression},
+	{"Clocks of a connection", tableClocks},
+	{"Sockets", tableSockets},
+	{"Process and log", tableProcess},
+	{"Control API", tableAPI},
+	{"Tokens", tableTokens},
+	{"Moderation", tableModeration},
+	{"Governor", tableGovernor},
+	{"History, resume and archive", tableReplay},
+}
+
+// table is all of them in a row.
+var table = allDefinitions()
+
+func allDefinitions() []definition {
+	var all []definition
+	for _, s := range sections {
+		all = append(all, s.definitions...)
+	}
+	return all
+}
+
+var tableConnections = []definition{
 	{
 		flag: fileFlag, def: "",
 		help:  "TOML `FILE` with any of these settings by the names of their flags; SIGHUP reads it again",
@@ -63,9 +98,10 @@ var tableServer = []definition{
 	},
 	{
 		flag: "control", def: "127.0.0.1:8081",
-		help:  "address of the control listener (metrics, API, pprof) as `HOST:PORT`; \"off\" for none",
-		value: func(c *Config) pflag.Value { return offValue{&c.Control} },
-		check: checkControl,
+		help:   "address of the control listener (metrics, API, pprof) as `HOST:PORT`; \"off\" for none",
+		value:  func(c *Config) pflag.Value { return offValue{&c.Control} },
+		check:  checkControl,
+		advise: adviseControl,
 	},
 	{
 		flag: "origin", def: "",
@@ -73,6 +109,7 @@ var tableServer = []definition{
 		value:  func(c *Config) pflag.Value { return newList(&c.Origins) },
 		check:  checkOrigins,
 		reload: true,
+		advise: adviseOrigins,
 	},
 	{
 		flag: "loops", def: "0",
@@ -100,6 +137,7 @@ var tableServer = []definition{
 		value:  func(c *Config) pflag.Value { return newList(&c.ProxyProtocol) },
 		check:  checkNetworks("proxy-protocol", func(c *Config) []string { return c.ProxyProtocol }),
 		reload: true,
+		advise: adviseNetworks(func(c *Config) []string { return c.ProxyProtocol }),
 	},
 	{
 		flag: "trusted-proxy", def: "",
@@ -107,6 +145,7 @@ var tableServer = []definition{
 		value:  func(c *Config) pflag.Value { return newList(&c.TrustedProxies) },
 		check:  checkNetworks("trusted-proxy", func(c *Config) []string { return c.TrustedProxies }),
 		reload: true,
+		advise: adviseNetworks(func(c *Config) []string { return c.TrustedProxies }),
 	},
 	{
 		flag: "max-rooms", def: "100000",
@@ -129,6 +168,9 @@ var tableServer = []definition{
 		check:  withinOrZero("refuse-behind", func(c *Config) time.Duration { return c.RefuseBehind }, behindMin, clockMax),
 		reload: true,
 	},
+}
+
+var tableRooms = []definition{
 	{
 		flag: "tick", def: "100ms",
 		help:   "least time between two batches of one room, 10ms to 5s",
@@ -149,6 +191,7 @@ var tableServer = []definition{
 		value:  func(c *Config) pflag.Value { return rateValue{&c.CommentRate} },
 		check:  checkRate("comment-rate", func(c *Config) float64 { return c.CommentRate }),
 		reload: true,
+		advise: adviseCommentRate,
 	},
 	{
 		flag: "comment-burst", def: "10",
@@ -207,14 +250,14 @@ var tableServer = []definition{
 		reload: true,
 	},
 	{
-		flag: "max-message", def: "4096",
+		flag: "max-message", def: "4KiB",
 		help:   "longest inbound message",
 		value:  func(c *Config) pflag.Value { return bytesValue{&c.MaxMessage} },
 		check:  checkMaxMessage,
 		reload: true,
 	},
 	{
-		flag: "partial-bytes", def: "33554432",
+		flag: "partial-bytes", def: "32MiB",
 		help:   "memory for unfinished request heads and messages of all connections together",
 		value:  func(c *Config) pflag.Value { return bytesValue{&c.PartialBytes} },
 		check:  within("partial-bytes", func(c *Config) int { return c.PartialBytes }, partialMin, 1<<30),
@@ -228,7 +271,7 @@ var tableServer = []definition{
 		reload: true,
 	},
 	{
-		flag: "pending-bytes", def: "2097152",
+		flag: "pending-bytes", def: "2MiB",
 		help:   "encoded comments one room collects in one tick",
 		value:  func(c *Config) pflag.Value { return bytesValue{&c.PendingBytes} },
 		check:  checkPendingBytes,
@@ -247,6 +290,9 @@ var tableServer = []definition{
 		value: func(c *Config) pflag.Value { return countValue{&c.Ring} },
 		check: within("ring", func(c *Config) int { return c.Ring }, 1, ringMax),
 	},
+}
+
+var tableCompression = []definition{
 	{
 		flag: "compression", def: "true",
 		help:   "permessage-deflate for viewers that offer it: each batch is compressed once for all of them",
@@ -267,6 +313,9 @@ var tableServer = []definition{
 		check:  within("compression-min", func(c *Config) int { return c.CompressionMin }, 1, 1<<30),
 		reload: true,
 	},
+}
+
+var tableClocks = []definition{
 	{
 		flag: "handshake-timeout", def: "10s",
 		help:   "time for a connection to send its whole request head",
@@ -287,6 +336,7 @@ var tableServer = []definition{
 		value:  func(c *Config) pflag.Value { return durationValue{&c.IdleTimeout} },
 		check:  withinOrZero("idle-timeout", func(c *Config) time.Duration { return c.IdleTimeout }, clockMin, clockMax),
 		reload: true,
+		advise: adviseIdleTimeout,
 	},
 	{
 		flag: "pong-timeout", def: "30s",
@@ -304,17 +354,21 @@ var tableServer = []definition{
 	},
 	{
 		flag: "user-timeout", def: "40s",
-		help:  "TCP_USER_TIMEOUT, after which a peer that acknowledges or takes nothing is cut off; should be above --stall-timeout; 0 = the system's own",
-		value: func(c *Config) pflag.Value { return durationValue{&c.UserTimeout} },
-		check: withinOrZero("user-timeout", func(c *Config) time.Duration { return c.UserTimeout }, clockMin, clockMax),
+		help:   "TCP_USER_TIMEOUT, after which a peer that acknowledges or takes nothing is cut off; should be above --stall-timeout; 0 = the system's own",
+		value:  func(c *Config) pflag.Value { return durationValue{&c.UserTimeout} },
+		check:  withinOrZero("user-timeout", func(c *Config) time.Duration { return c.UserTimeout }, clockMin, clockMax),
+		advise: adviseUserTimeout,
 	},
+}
+
+var tableSockets = []definition{
 	{
 		flag: "tcp-nodelay", def: "true",
 		help:  "TCP_NODELAY on viewers' sockets",
 		value: func(c *Config) pflag.Value { return boolValue{&c.NoDelay} },
 	},
 	{
-		flag: "tcp-notsent-lowat", def: "131072",
+		flag: "tcp-notsent-lowat", def: "128KiB",
 		help:  "TCP_NOTSENT_LOWAT: unsent data the kernel takes for one viewer; 0 = the system's own",
 		value: func(c *Config) pflag.Value { return bytesValue{&c.NotSentLowat} },
 		check: withinOrZero("tcp-notsent-lowat", func(c *Config) int { return c.NotSentLowat }, 1, bufferMax),
@@ -331,6 +385,9 @@ var tableServer = []definition{
 		value: func(c *Config) pflag.Value { return bytesValue{&c.ReceiveBuffer} },
 		check: withinOrZero("tcp-receive-buffer", func(c *Config) int { return c.ReceiveBuffer }, bufferMin, bufferMax),
 	},
+}
+
+var tableProcess = []definition{
 	{
 		flag: "reuse-port", def: "false",
 		help:  "SO_REUSEPORT: a new process can take the ports while the old one drains",
@@ -363,6 +420,7 @@ var tableServer = []definition{
 		value:  func(c *Config) pflag.Value { return durationValue{&c.Watchdog} },
 		check:  withinOrZero("watchdog", func(c *Config) time.Duration { return c.Watchdog }, watchdogMin, clockMax),
 		reload: true,
+		advise: adviseWatchdog,
 	},
 	{
 		flag: "log-level", def: "info",

@@ -30,8 +30,13 @@ func (v offValue) Set(s string) error {
 	*v.p = s
 	return nil
 }
-func (v offValue) String() string { return deref(v.p) }
-func (v offValue) Type() string   { return "string" }
+func (v offValue) String() string {
+	if text := deref(v.p); text != "" {
+		return text
+	}
+	return "off"
+}
+func (v offValue) Type() string { return "string" }
 
 type boolValue struct{ p *bool }
 
