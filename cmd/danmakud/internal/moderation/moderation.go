@@ -64,7 +64,8 @@ type Sanction struct {
 	Address string       `json:"address,omitempty"` // an address or network (CIDR)
 	Until   time.Time    `json:"until,omitzero"`    // zero = until it is lifted
 	Reason  string       `json:"reason,omitempty"`
-	By      string       `json:"by"` // name of the API key, or of the moderator
+	By      string       `json:"by"`               // name of the API key, or of the moderator
+	ByRole  room.Role    `json:"by_role,omitzero"` // of that moderator; zero = an API key, which is above all
 	At      time.Time    `json:"at"`
 }
 
