@@ -30,13 +30,14 @@ type Batch struct {
 	Seq      uint64 // one more than the room's batch before
 	Comments int    // comments in it
 	Total    uint64 // comments of the room up to and including this batch
+	Merged   int    // comments that went into the counts of those in it
+	Sampled  int    // comments left out of it, those refused because the tick was full included
 	Lag      int64  // nanoseconds between due and sealed
-
-	comments []byte // within the plain frame: the comments alone, separated by commas
 
 	frames  [Encodings][]byte // nil: not made, the plain one serves
 	spooled *spooled          // large frames in the hub's spool; nil = none
 	header  int               // bytes of the plain frame's header
+	head    int               // bytes of the plain frame before the comments
 	wanted  [Encodings]uint32 // members by encoding when it was sealed
 	bytes   int               // memory it holds
 	shards  shardSet          // loops that had members when it was sealed
@@ -47,9 +48,20 @@ type Batch struct {
 // Read only; after Encode.
 func (b *Batch) Frame(e Encoding) []byte { return b.frames[b.made(e)] }
 
+// Payload returns the batch as the JSON message that it is. Any goroutine; read
+// only, it lives as long as it is referenced.
+func (b *Batch) Payload() []byte { return b.frames[EncodingJSON][b.header:] }
+
 // CommentsJSON returns the batch's comments as JSON objects separated by commas,
 // nil if there are none. Any goroutine; read only, it lives as long as it is referenced.
-func (b *Batch) CommentsJSON() []byte { return b.comments }
+func (b *Batch) CommentsJSON() []byte {
+	if b.Comments == 0 {
+		return nil
+	}
+	plain := b.frames[EncodingJSON]
+	end := len(plain) - suffixRoom
+	return plain[b.head:end:end]
+}
 
 // made is e, or the plain encoding where e was not made.
 func (b *Batch) made(e Encoding) Encoding {
@@ -102,13 +114,9 @@ type sealHead struct {
 	likes, sampled uint64
 }
 
-// frameBatch turns pending (comments from prefixRoom on, separated by commas)
-// into one text frame inside the same memory: the JSON prefix is written right
-// before the comments and the frame header right before that. header is how many
-// bytes the latter has.
-func frameBatch(pending []byte, h *sealHead) (frame []byte, header int) {
-	var scratch [prefixRoom]byte
-	p := append(scratch[:0], `{"type":"batch","room":"`...)
+// appendPrefix appends what a batch begins with.
+func appendPrefix(p []byte, h *sealHead) []byte {
+	p = append(p, `{"type":"batch","room":"`...)
 	p = append(p, h.room...) // a room name needs no escaping
 	p = append(p, `","seq":`...)
 	p = strconv.AppendUint(p, h.seq, 10)
@@ -126,12 +134,23 @@ func frameBatch(pending []byte, h *sealHead) (frame []byte, header int) {
 		p = append(p, `,"sampled":`...)
 		p = strconv.AppendUint(p, h.sampled, 10)
 	}
-	p = append(p, `,"comments":[`...)
+	return append(p, `,"comments":[`...)
+}
+
+// frame turns pending (comments from prefixRoom on, separated by commas) into the
+// plain frame inside the same memory: the JSON prefix is written right before the
+// comments and the frame header right before that.
+func (b *Batch) frame(pending []byte, h *sealHead) {
+	var scratch [prefixRoom]byte
+	p := appendPrefix(scratch[:0], h)
 	start := prefixRoom - len(p)
 	copy(pending[start:], p)
 	pending = append(pending, ']', '}')
-	frame = wsproto.FrameInPlace(pending, start, wsproto.OpText)
-	return frame, len(frame) - (len(pending) - start)
+	frame := wsproto.FrameInPlace(pending, start, wsproto.OpText)
+	b.frames[EncodingJSON] = frame
+	b.header = len(frame) - (len(pending) - start)
+	b.head = b.header + len(p)
+	b.bytes = cap(pending)
 }
 
 // shardSet is a set of loop indexes.

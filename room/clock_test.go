@@ -31,7 +31,7 @@ func wallScript(t *testing.T, clock func(r *rand.Rand, now int64) int64) (happen
 	t.Helper()
 	h := NewHub(Config{Tick: 100 * time.Millisecond, Epoch: "e", History: 5})
 	s := NewShard(h, 0, discard{})
-	entry, err := s.Join(0, "wall", EncodingJSON, 0, 1)
+	entry, err := s.Join(0, JoinRequest{Name: "wall"}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

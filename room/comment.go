@@ -27,7 +27,7 @@ const (
 	SizeLarge
 )
 
-// Kind says what a comment is. Only chat may be refused for lack of space.
+// Kind says what a comment is. Only chat is left out for lack of space.
 type Kind uint8
 
 // Kinds, the default first (it is left out on the wire).
@@ -162,6 +162,12 @@ func appendRetract(dst []byte, target uint64, wall int64) []byte {
 	dst = AppendID(dst, target)
 	dst = append(dst, `","ts":`...)
 	dst = strconv.AppendInt(dst, wall, 10)
+	return append(dst, `,"kind":"retract"}`...)
+}
+
+// appendClear encodes the retract of all that viewers show.
+func appendClear(dst []byte, wall int64) []byte {
+	dst = strconv.AppendInt(append(dst, `{"id":"*","ts":`...), wall, 10)
 	return append(dst, `,"kind":"retract"}`...)
 }
 

@@ -12,7 +12,7 @@ func TestConcurrentSealsArePostedInOrder(t *testing.T) {
 	const goroutines, rounds = 4, 3000
 	h := NewHub(Config{Shards: goroutines, Tick: time.Nanosecond, DeflateMin: 1})
 	keeper := NewShard(h, 0, &sink{})
-	if _, err := keeper.Join(0, "r", EncodingJSON, 0, 0); err != nil {
+	if _, err := keeper.Join(0, JoinRequest{Name: "r"}, 0); err != nil {
 		t.Fatal(err)
 	}
 	r := h.Find("r")
@@ -53,7 +53,7 @@ func TestConcurrentSealsArePostedInOrder(t *testing.T) {
 				}
 				sealDue(n)
 				if n%7 == 0 {
-					s.Join(9, "r", Encoding(n/7)%Encodings, 0, n)
+					s.Join(9, JoinRequest{Name: "r", Encoding: Encoding(n/7) % Encodings}, n)
 				} else if n%7 == 3 {
 					s.Leave(9, n)
 				}

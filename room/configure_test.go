@@ -9,11 +9,11 @@ import (
 // its way back into the new bounds, and the bounds of a tick hold from now on.
 func TestConfigure(t *testing.T) {
 	h := NewHub(Config{Tick: 100 * time.Millisecond, MaxTick: time.Second, PendingComments: 5})
-	rest, err := h.enter("rest", 0, EncodingJSON, 0, 0)
+	rest, err := h.enter(&JoinRequest{Name: "rest"}, 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	stretched, err := h.enter("stretched", 0, EncodingJSON, 0, 0)
+	stretched, err := h.enter(&JoinRequest{Name: "stretched"}, 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func TestConfigure(t *testing.T) {
 	if tick := stretched.Room.Tick(); tick > 300*time.Millisecond {
 		t.Errorf("the stretched room has the tick %v after a batch", tick)
 	}
-	if _, err := h.enter("third", 0, EncodingJSON, 0, 0); err != ErrRoomsFull {
+	if _, err := h.enter(&JoinRequest{Name: "third"}, 0, 0); err != ErrRoomsFull {
 		t.Errorf("a third room: %v, want %v", err, ErrRoomsFull)
 	}
 	h.Configure(Config{Tick: 50 * time.Millisecond})

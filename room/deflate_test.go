@@ -28,7 +28,7 @@ func TestEncode(t *testing.T) {
 	h := NewHub(Config{DeflateMin: 1000})
 	shards := []*Shard{NewShard(h, 0, &sink{}), NewShard(h, 0, &sink{})}
 	c := newChatter(2)
-	e, _ := shards[0].Join(0, "r", EncodingJSON, 0, 0)
+	e, _ := shards[0].Join(0, JoinRequest{Name: "r"}, 0)
 	runs := uint64(0)
 	seal := func(comments int, due bool) *Batch {
 		t.Helper()
@@ -55,7 +55,7 @@ func TestEncode(t *testing.T) {
 	}
 	seal(100, false) // nobody wants it
 	for slot := range uint32(50) {
-		shards[slot%2].Join(100+slot, "r", EncodingJSONDeflate, 0, 0)
+		shards[slot%2].Join(100+slot, JoinRequest{Name: "r", Encoding: EncodingJSONDeflate}, 0)
 	}
 	seal(100, true)
 	seal(5, false) // too small
@@ -66,7 +66,7 @@ func TestEncode(t *testing.T) {
 	}
 	seal(100, false)
 	h.Configure(Config{DeflateMin: 1, DeflateLevel: 9})
-	shards[0].Join(200, "r", EncodingJSONDeflate, 0, 0)
+	shards[0].Join(200, JoinRequest{Name: "r", Encoding: EncodingJSONDeflate}, 0)
 	seal(5, true)
 	if d := h.deflater(); d.level != 9 {
 		t.Errorf("still level %d", d.level)
@@ -80,7 +80,7 @@ func TestEncode(t *testing.T) {
 // TestEncodeNotSmaller: what does not get smaller goes out as it is.
 func TestEncodeNotSmaller(t *testing.T) {
 	h := NewHub(Config{DeflateMin: 1})
-	e, _ := NewShard(h, 0, &sink{}).Join(0, "r", EncodingJSONDeflate, 0, 0)
+	e, _ := NewShard(h, 0, &sink{}).Join(0, JoinRequest{Name: "r", Encoding: EncodingJSONDeflate}, 0)
 	mustPublish(t, e.Room, chat("x"), 0)
 	b := e.Room.Seal(0, 0)
 	// No chat is like this, so the frame is made to be.
@@ -98,7 +98,7 @@ func randomBytes(n int) []byte { return randomScript(3, n)[:n] }
 
 func TestEncodeAllocatesTheFrameAlone(t *testing.T) {
 	h := NewHub(Config{})
-	e, _ := NewShard(h, 0, &sink{}).Join(0, "r", EncodingJSONDeflate, 0, 0)
+	e, _ := NewShard(h, 0, &sink{}).Join(0, JoinRequest{Name: "r", Encoding: EncodingJSONDeflate}, 0)
 	b := newChatter(1).batch(e.Room, 100)
 	// The pool may lose what is put into it, at a collection and on purpose under
 	// the race detector: the least of several runs counts.
@@ -110,7 +110,7 @@ func TestEncodeAllocatesTheFrameAlone(t *testing.T) {
 		t.Errorf("%v allocations a batch", least)
 	}
 	plain := NewHub(Config{})
-	e, _ = NewShard(plain, 0, &sink{}).Join(0, "r", EncodingJSON, 0, 0)
+	e, _ = NewShard(plain, 0, &sink{}).Join(0, JoinRequest{Name: "r"}, 0)
 	b = newChatter(1).batch(e.Room, 100)
 	if allocs := testing.AllocsPerRun(200, b.Encode); allocs > 0 {
 		t.Errorf("%v allocations for nobody", allocs)
@@ -122,7 +122,7 @@ func TestEncodeAllocatesTheFrameAlone(t *testing.T) {
 func TestTickKeepsToThePlainSize(t *testing.T) {
 	for _, enc := range []Encoding{EncodingJSON, EncodingJSONDeflate} {
 		h := NewHub(Config{})
-		e, _ := NewShard(h, 0, &sink{}).Join(0, "r", enc, 0, 0)
+		e, _ := NewShard(h, 0, &sink{}).Join(0, JoinRequest{Name: "r", Encoding: enc}, 0)
 		b := newChatter(1).batch(e.Room, 1000)
 		b.Encode()
 		if e.Room.frameBytes != len(b.Frame(EncodingJSON)) || e.Room.frameBytes < stretchBytesMax {
@@ -140,7 +140,7 @@ func TestMembersShareOneFrame(t *testing.T) {
 	c := newChatter(9)
 	var r *Room
 	for slot := range uint32(40) {
-		e, _ := s.Join(slot, "r", Encoding(slot%2), 0, 0)
+		e, _ := s.Join(slot, JoinRequest{Name: "r", Encoding: Encoding(slot % 2)}, 0)
 		r = e.Room
 	}
 	var want [Encodings][]byte
@@ -205,7 +205,7 @@ func BenchmarkEncode(b *testing.B) {
 		for level := 1; level <= 9; level++ {
 			b.Run(fmt.Sprintf("comments=%d/level=%d", comments, level), func(b *testing.B) {
 				h := NewHub(Config{DeflateMin: 1, DeflateLevel: level})
-				e, err := NewShard(h, 0, &sink{}).Join(0, "r", EncodingJSONDeflate, 0, 0)
+				e, err := NewShard(h, 0, &sink{}).Join(0, JoinRequest{Name: "r", Encoding: EncodingJSONDeflate}, 0)
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -5,51 +5,54 @@ import "slices"
 // history is the newest comments of a room, kept as references into sealed
 // batches. Guarded by the room's mutex.
 type history struct {
-	parts []historyPart // oldest first
-	count int           // comments in all parts
+	parts []comments // one batch each, oldest first; never changed, only replaced
+	count int        // comments in all parts
 
 	shown    []byte // the answer for the full depth, made at the first join after a seal
 	shownFor int
 }
 
-// historyPart is the comments of one batch: text separated by commas, and the
-// end of each comment in it.
-type historyPart struct {
-	text []byte
-	ends []uint32
-}
-
-// tail returns the last n comments of p.
-func (p historyPart) tail(n int) []byte {
-	if n >= len(p.ends) {
-		return p.text
-	}
-	return p.text[p.ends[len(p.ends)-n-1]+1:]
-}
-
 // add takes in the comments of a batch just sealed and forgets what lies deeper
 // than depth. The batch's memory is shared, except where a handful of comments
 // would pin a large batch.
-func (h *history) add(text []byte, ends []uint32, depth int) {
-	if depth <= 0 || len(ends) == 0 {
+func (h *history) add(c comments, depth int) {
+	if depth <= 0 || len(c.marks) == 0 {
 		return
 	}
-	p := historyPart{text, ends}
-	if len(ends) > 4*depth {
-		cut := ends[len(ends)-depth-1] + 1
-		p.text = slices.Clone(text[cut:])
-		p.ends = slices.Clone(ends[len(ends)-depth:])
-		for i := range p.ends {
-			p.ends[i] -= cut
+	if len(c.marks) > 4*depth {
+		cut := c.marks[len(c.marks)-depth-1].end + 1
+		c.text = slices.Clone(c.text[cut:])
+		c.marks = slices.Clone(c.marks[len(c.marks)-depth:])
+		for i := range c.marks {
+			c.marks[i].end -= cut
 		}
 	}
-	h.parts = append(h.parts, p)
-	h.count += len(p.ends)
-	for len(h.parts) > 1 && h.count-len(h.parts[0].ends) >= depth {
-		h.count -= len(h.parts[0].ends)
+	h.parts = append(h.parts, c)
+	h.count += len(c.marks)
+	for len(h.parts) > 1 && h.count-len(h.parts[0].marks) >= depth {
+		h.count -= len(h.parts[0].marks)
 		h.parts = slices.Delete(h.parts, 0, 1)
 	}
 	h.shown = nil
+}
+
+// remove forgets the comment with that id and reports whether it was there.
+func (h *history) remove(id uint64) bool {
+	for i, c := range h.parts {
+		at := c.find(id)
+		if at < 0 {
+			continue
+		}
+		h.count--
+		h.shown = nil
+		if len(c.marks) == 1 {
+			h.parts = slices.Delete(h.parts, i, i+1)
+		} else {
+			h.parts[i] = c.appendTo(comments{}, func(i int) bool { return i != at })
+		}
+		return true
+	}
+	return false
 }
 
 // last returns the newest n comments as JSON separated by commas. The result
@@ -63,8 +66,8 @@ func (h *history) last(n int) []byte {
 		return h.shown
 	}
 	first, before := len(h.parts)-1, 0 // part that holds the oldest wanted comment
-	for before+len(h.parts[first].ends) < n {
-		before += len(h.parts[first].ends)
+	for before+len(h.parts[first].marks) < n {
+		before += len(h.parts[first].marks)
 		first--
 	}
 	out := slices.Clone(h.parts[first].tail(n - before))
@@ -73,4 +76,16 @@ func (h *history) last(n int) []byte {
 	}
 	h.shown, h.shownFor = out, n
 	return out
+}
+
+// kept returns what a history takes of a batch's comments: no retracts, and
+// nothing from before the last one that takes back all.
+func (c comments) kept() comments {
+	from := 0
+	for i, m := range c.marks {
+		if m.kind == KindRetract && m.key == clearKey {
+			from = i
+		}
+	}
+	return c.appendTo(comments{}, func(i int) bool { return i >= from && c.marks[i].kind != KindRetract })
 }

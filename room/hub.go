@@ -15,6 +15,7 @@ import (
 var (
 	ErrName      = errors.New("room: a name is 1 to 64 of A-Z a-z 0-9 _ . : -")
 	ErrRoomsFull = errors.New("room: as many rooms as allowed")
+	ErrRoomFull  = errors.New("room: as many viewers as its settings allow")
 )
 
 // Hub is all rooms of the process. All methods may be called by any goroutine.
@@ -27,6 +28,10 @@ type Hub struct {
 	nextID    atomic.Uint64
 	sealed    atomic.Uint64
 	refused   atomic.Uint64
+	merged    atomic.Uint64
+	sampled   atomic.Uint64
+	withdrawn atomic.Uint64
+	forgotten atomic.Uint64
 	spooled   atomic.Uint64
 	unspooled atomic.Uint64
 	count     atomic.Int64
@@ -55,8 +60,8 @@ func NewHub(c Config) *Hub {
 func (h *Hub) cfg() *Config { return h.settings.Load() }
 
 // Configure takes over what of c can change while the hub is in use: the ticks,
-// the bounds of what is pending, the depth of the history, the number of rooms and
-// how batches are compressed.
+// the bounds of what is pending and of a batch, the depth of the history, the number
+// of rooms and how batches are compressed.
 // Batches sealed from now on follow it. Any goroutine.
 func (h *Hub) Configure(c Config) {
 	h.mu.Lock()
@@ -65,6 +70,7 @@ func (h *Hub) Configure(c Config) {
 	after := *before
 	after.Tick, after.MaxTick = c.Tick, c.MaxTick
 	after.PendingComments, after.PendingBytes = c.PendingComments, c.PendingBytes
+	after.BudgetBytes, after.BudgetComments, after.Weights = c.BudgetBytes, c.BudgetComments, c.Weights
 	after.History, after.MaxRooms = c.History, c.MaxRooms
 	after.DeflateLevel, after.DeflateMin = c.DeflateLevel, c.DeflateMin
 	after = after.withDefaults()
@@ -90,30 +96,25 @@ func ValidName(s string) bool {
 	return true
 }
 
-// Entry is what a viewer learns when it joins.
-type Entry struct {
-	Room    *Room
-	Seq     uint64 // batches after this one will come
-	total   uint64
-	Online  int
-	History []byte // newest comments as JSON separated by commas; read only
-}
-
-// enter counts a member of a loop into the room of that name, which is made if
-// need be, and shows it at most n comments of history.
-func (h *Hub) enter(name string, shard int, enc Encoding, n int, now int64) (Entry, error) {
+// Room returns the room of that name, which is made if need be. Errors: ErrName,
+// ErrRoomsFull.
+func (h *Hub) Room(name string, now int64) (*Room, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	r, err := h.roomLocked(name, now)
+	return h.roomLocked(name, now)
+}
+
+// enter counts a member of a loop into a room, which is made if need be.
+func (h *Hub) enter(req *JoinRequest, shard int, now int64) (Entry, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r, err := h.roomLocked(req.Name, now)
 	if err != nil {
 		return Entry{}, err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	e := Entry{Room: r, History: r.recent.last(min(n, h.cfg().History))}
-	e.Seq, e.total = r.enterLocked(shard, enc)
-	e.Online = r.online
-	return e, nil
+	return r.enterLocked(req, shard, now)
 }
 
 func (h *Hub) roomLocked(name string, now int64) (*Room, error) {
@@ -131,6 +132,7 @@ func (h *Hub) roomLocked(name string, now int64) (*Room, error) {
 	epoch := h.cfg().Epoch + "-" + strconv.FormatUint(h.made, 36)
 	r := &Room{name: name, epoch: epoch, hub: h, members: make([]uint32, h.cfg().Shards)}
 	r.tick.Store(int64(h.cfg().Tick))
+	r.settings.Store(settingsOf(h.cfg().SettingsOf(name)))
 	h.rooms[name] = r
 	h.count.Store(int64(len(h.rooms)))
 	return r, nil
@@ -162,6 +164,7 @@ func (h *Hub) sweepLocked(now, linger int64) {
 			r.gone = true
 			delete(h.rooms, name)
 		}
+		r.running.expire(now)
 		r.mu.Unlock()
 	}
 	h.count.Store(int64(len(h.rooms)))
@@ -203,6 +206,17 @@ func (h *Hub) Sealed() uint64 { return h.sealed.Load() }
 
 // Refused returns how many comments were refused because a tick was full.
 func (h *Hub) Refused() uint64 { return h.refused.Load() }
+
+// Merged returns how many comments went into an equal one's count, Sampled how
+// many were left out because a batch was full, Withdrawn how many were taken back
+// before they were sent.
+func (h *Hub) Merged() uint64    { return h.merged.Load() }
+func (h *Hub) Sampled() uint64   { return h.sampled.Load() }
+func (h *Hub) Withdrawn() uint64 { return h.withdrawn.Load() }
+
+// Forgotten returns how many running superchats were not kept for who joins
+// because a room had too many.
+func (h *Hub) Forgotten() uint64 { return h.forgotten.Load() }
 
 // SealDue seals every room whose time has come and appends the batches to dst,
 // not yet encoded.

@@ -39,21 +39,28 @@ const (
 
 // Config sets up a Hub. Zero values are replaced by the defaults in brackets.
 type Config struct {
-	Shards          int           // loops of the process [1]
-	Tick            time.Duration // least time between two batches of a room [100 ms]
-	MaxTick         time.Duration // most a tick stretches to under overload [1 s]
-	PendingComments int           // comments a room holds between two seals [20,000]
-	PendingBytes    int           // bytes of encoded comments likewise [2 MiB]
-	History         int           // newest comments shown to who joins; 0 = none
-	Ring            int           // batches kept per room for viewers that lag [16]
-	MaxRooms        int           // rooms of the process [100,000]
-	DeflateLevel    int           // of compression, 1 to 9 [6]
-	DeflateMin      int           // bytes of a plain frame below which it is not compressed [1024]
-	Epoch           string        // names this run of the node; rooms add to it
-	FirstID         uint64        // comment ids count up from here
-	Spool           Spool         // where large frames are sent from; nil = from memory, by copying
-	SpoolMin        int           // frames of so many bytes go there [8 KiB]
-	SpoolMembers    int           // of rooms with so many members [64]
+	Shards          int            // loops of the process [1]
+	Tick            time.Duration  // least time between two batches of a room [100 ms]
+	MaxTick         time.Duration  // most a tick stretches to under overload [1 s]
+	PendingComments int            // comments a room holds between two seals [20,000]
+	PendingBytes    int            // bytes of encoded comments likewise [2 MiB]
+	History         int            // newest comments shown to who joins; 0 = none
+	Ring            int            // batches kept per room for viewers that lag [16]
+	MaxRooms        int            // rooms of the process [100,000]
+	DeflateLevel    int            // of compression, 1 to 9 [6]
+	DeflateMin      int            // bytes of a plain frame below which it is not compressed [1024]
+	BudgetBytes     int            // of a batch's plain frame, beyond which chat is merged and sampled [256 KiB]
+	BudgetComments  int            // comments of a batch, likewise; 0 = as many as there are
+	Weights         [Roles]float64 // chance of a role's chat to be sampled, next to each other [all 1]
+	Epoch           string         // names this run of the node; rooms add to it
+	FirstID         uint64         // comment ids count up from here
+	Spool           Spool          // where large frames are sent from; nil = from memory, by copying
+	SpoolMin        int            // frames of so many bytes go there [8 KiB]
+	SpoolMembers    int            // of rooms with so many members [64]
+
+	// SettingsOf returns the settings of a room that is being made; nil = the zero
+	// ones. It must not block and must not call the hub, which is locked.
+	SettingsOf func(name string) Settings
 
 	// Kick is called from any goroutine when a room becomes due earlier than all
 	// others: the sealer must look at NextDue again. It must not block.
@@ -88,11 +95,22 @@ func (c Config) withDefaults() Config {
 	if c.DeflateMin <= 0 {
 		c.DeflateMin = 1024
 	}
+	if c.BudgetBytes <= 0 {
+		c.BudgetBytes = 256 << 10
+	}
+	for role, w := range c.Weights {
+		if w <= 0 {
+			c.Weights[role] = 1
+		}
+	}
 	if c.SpoolMin <= 0 {
 		c.SpoolMin = 8 << 10
 	}
 	if c.SpoolMembers <= 0 {
 		c.SpoolMembers = 64
+	}
+	if c.SettingsOf == nil {
+		c.SettingsOf = func(string) Settings { return Settings{} }
 	}
 	if c.Kick == nil {
 		c.Kick = func() {}

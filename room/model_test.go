@@ -120,7 +120,7 @@ func roomName(i int) string { return fmt.Sprintf("r%d", i) }
 
 func (m *model) join(shard int, slot uint32, room int, enc Encoding) {
 	v := m.viewers[shard][slot]
-	e, err := m.shards[shard].Join(slot, roomName(room), enc, 3, m.now)
+	e, err := m.shards[shard].Join(slot, JoinRequest{Name: roomName(room), Encoding: enc, History: 3}, m.now)
 	if v.in >= 0 {
 		if !errors.Is(err, ErrMember) {
 			m.t.Fatalf("second join: %v", err)

@@ -36,9 +36,41 @@ func AppendWelcome(dst []byte, e *Entry, v *Viewer) []byte {
 		dst = append(dst, v.Role.String()...)
 		dst = append(dst, '"')
 	}
+	if e.Resume {
+		dst = strconv.AppendBool(append(dst, `,"resumed":`...), e.Resumed)
+	}
+	dst = appendSettings(dst, e.Settings)
+	if len(e.Superchats) > 0 {
+		dst = append(dst, `,"superchats":[`...)
+		dst = append(append(dst, e.Superchats...), ']')
+	}
 	dst = append(dst, `,"history":[`...)
 	dst = append(dst, e.History...)
 	return append(dst, ']', '}')
+}
+
+// appendSettings appends what of a room's settings viewers need to know and is not
+// as usual, if there is such.
+func appendSettings(dst []byte, s *Settings) []byte {
+	before := `,"settings":{`
+	if s.Closed {
+		dst = append(append(dst, before...), `"closed":true`...)
+		before = `,`
+	}
+	if s.SlowMode > 0 {
+		dst = append(append(dst, before...), `"slow_mode_ms":`...)
+		dst = strconv.AppendInt(dst, s.SlowMode, 10)
+		before = `,`
+	}
+	if s.MinRole > RoleGuest {
+		dst = append(append(dst, before...), `"min_role":"`...)
+		dst = append(append(dst, s.MinRole.String()...), '"')
+		before = `,`
+	}
+	if before != `,` {
+		return dst
+	}
+	return append(dst, '}')
 }
 
 // appendSkipped appends the notice that batches from..to were passed over, with

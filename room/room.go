@@ -2,6 +2,7 @@ package room
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,29 +30,44 @@ type Room struct {
 	present atomic.Int64 // members, as online
 	tick    atomic.Int64 // present least time between two batches, ns
 
+	settings atomic.Pointer[Settings] // in force, never nil, never changed
+
 	mu sync.Mutex
 	// Guarded by mu.
-	pending    []byte   // prefixRoom free bytes, then comments separated by commas; nil when nothing is pending
-	ends       []uint32 // end of each pending comment, counted from prefixRoom
+	pending    []byte // prefixRoom free bytes, then comments separated by commas; nil when nothing is pending
+	marks      []mark // of each pending comment, ends counted from prefixRoom
 	likes      uint64
-	sampled    uint64 // comments refused since the last seal
+	refused    uint64 // comments refused since the last seal
+	retracts   bool   // some of what is pending is for no history
 	queued     bool   // somebody has promised to call Seal, or has not posted the last batch yet
 	due        int64
 	quiet      bool  // nothing was said for a whole tick before what is pending
 	sealed     int64 // time of the last seal
 	everSeal   bool
 	seq        uint64
-	total      uint64 // comments in all batches so far
-	frameBytes int    // size of the last batch's frame
-	sizeHint   int    // what the next pending buffer starts with
+	frameBytes int // size of the last batch's frame
+	sizeHint   int // what the next pending buffer starts with
 	online     int
 	shown      int               // online as last told in a batch
 	members    []uint32          // per shard
 	encodings  [Encodings]uint32 // members by encoding
 	wanted     shardSet          // shards with members
 	recent     history
+	running    superchats
 	gone       bool
 	emptied    int64 // when the last member left
+	books
+}
+
+// books are what became of the comments that a room has taken: all of them were
+// sent, merged, sampled or withdrawn, or are pending. Guarded by the room's mutex.
+type books struct {
+	total     uint64 // sent: comments in all batches so far
+	merged    uint64 // went into an equal one's count
+	sampled   uint64 // left out for lack of space
+	withdrawn uint64 // taken back before they were sent
+	liked     uint64 // likes in all batches so far
+	audit     bookkeeper
 }
 
 // Name returns the room's name.
@@ -61,34 +77,69 @@ func (r *Room) Name() string { return r.name }
 // or more while passes take longer than that.
 func (r *Room) Tick() time.Duration { return time.Duration(r.tick.Load()) }
 
+// Settings returns those in force, which must not be changed. One atomic load.
+func (r *Room) Settings() *Settings { return r.settings.Load() }
+
+// SetSettings puts others in force.
+func (r *Room) SetSettings(s Settings) { r.settings.Store(&s) }
+
 // Publish adds a comment to what the next batch carries and returns its id.
 // When sealNow is true nothing was pending and the tick has passed: the caller
 // must call Seal as soon as it has handled what else is at hand. Otherwise the
-// room is in the hub's due list or already promised to somebody.
+// room is in the hub's due list or already promised to somebody. A retract is
+// published by Retract. Errors: ErrFull, ErrGone.
 func (r *Room) Publish(c *Comment, now, wall int64) (id uint64, sealNow bool, err error) {
 	r.mu.Lock()
-	if r.gone {
+	if err := r.takesLocked(len(c.Text), isPrior(c.Kind, c.Role)); err != nil {
+		if err == ErrFull {
+			r.refused++
+			r.hub.refused.Add(1)
+		}
 		r.mu.Unlock()
-		return 0, false, ErrGone
-	}
-	if !r.roomForLocked(c) {
-		r.sampled++
-		r.mu.Unlock()
-		r.hub.refused.Add(1)
-		return 0, false, ErrFull
+		return 0, false, err
 	}
 	id = r.hub.nextID.Add(1)
-	if r.pending == nil {
-		r.pending = make([]byte, prefixRoom, r.firstSizeLocked(now))
-	}
-	if len(r.ends) > 0 {
-		r.pending = append(r.pending, ',')
-	}
+	from := r.openLocked(now)
 	r.pending = appendComment(r.pending, c, id, wall)
-	r.ends = append(r.ends, uint32(len(r.pending)-prefixRoom))
+	r.closeLocked(mark{key: c.Key, kind: c.Kind, role: c.Role})
+	if c.Kind == KindSuperchat && c.Duration > 0 {
+		r.runLocked(c, id, from, now)
+	}
 	sealNow = r.dirtyLocked(now)
 	return id, sealNow, nil
 }
+
+// openLocked makes ready for another pending comment and returns where it begins.
+func (r *Room) openLocked(now int64) (from int) {
+	if r.pending == nil {
+		r.pending = make([]byte, prefixRoom, r.firstSizeLocked(now))
+	}
+	if len(r.marks) > 0 {
+		r.pending = append(r.pending, ',')
+	}
+	return len(r.pending)
+}
+
+// closeLocked takes in the comment that now ends the pending ones.
+func (r *Room) closeLocked(m mark) {
+	m.end = uint32(len(r.pending) - prefixRoom)
+	r.marks = append(r.marks, m)
+	r.retracts = r.retracts || m.kind == KindRetract
+	r.audit.take(1)
+}
+
+// runLocked has the pending superchat that begins at from shown to who joins, once
+// it is in a batch.
+func (r *Room) runLocked(c *Comment, id uint64, from int, now int64) {
+	sc := superchat{id: id, until: now + int64(c.Duration), seq: r.nextSeqLocked()}
+	sc.open = slices.Clone(r.pending[from : len(r.pending)-1])
+	if r.running.add(sc, now) {
+		r.hub.forgotten.Add(1)
+	}
+}
+
+// nextSeqLocked is the sequence of the batch that will have what is pending.
+func (r *Room) nextSeqLocked() uint64 { return r.seq + 1 }
 
 // Like adds n likes to what the next batch tells. sealNow as in Publish.
 func (r *Room) Like(n uint64, now int64) (sealNow bool, err error) {
@@ -101,14 +152,21 @@ func (r *Room) Like(n uint64, now int64) (sealNow bool, err error) {
 	return r.dirtyLocked(now), nil
 }
 
-// roomForLocked reports whether c still fits into this tick. What is not chat
-// may use as much again, so that a flood of chat never costs a gift.
-func (r *Room) roomForLocked(c *Comment) bool {
+// takesLocked returns nil if a comment with so many bytes of text fits into this
+// tick. What is never left out may use as much again, so that a flood of chat never
+// costs a gift.
+func (r *Room) takesLocked(text int, prior bool) error {
+	if r.gone {
+		return ErrGone
+	}
 	comments, bytes := r.hub.cfg().PendingComments, r.hub.cfg().PendingBytes
-	if c.Kind != KindChat {
+	if prior {
 		comments, bytes = 2*comments, 2*bytes
 	}
-	return len(r.ends) < comments && len(r.pending)+len(c.Text) < bytes
+	if len(r.marks) < comments && len(r.pending)+text < bytes {
+		return nil
+	}
+	return ErrFull
 }
 
 // firstSizeLocked is the capacity a batch begins with: what the last one needed,
@@ -145,64 +203,6 @@ func (r *Room) dirtyLocked(now int64) (sealNow bool) {
 // Epoch names this life of the room: sequences count within it.
 func (r *Room) Epoch() string { return r.epoch }
 
-// Seal makes what is pending one batch, or returns nil if nothing is. The caller
-// calls its Encode, posts it to every loop that Wanted it and then calls Posted:
-// until then the room is not sealed again, so that two goroutines that seal one
-// after the other cannot post in the wrong order.
-func (r *Room) Seal(now, wall int64) *Batch {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !r.pendingLocked() {
-		r.queued = false
-		return nil
-	}
-	if r.pending == nil {
-		r.pending = make([]byte, prefixRoom, 2*prefixRoom)
-	}
-	r.seq++
-	r.total += uint64(len(r.ends))
-	b := &Batch{
-		Room: r, Seq: r.seq, Comments: len(r.ends), Total: r.total,
-		Lag: max(0, now-r.due), shards: r.wanted,
-	}
-	h := sealHead{room: r.name, seq: r.seq, wall: wall, online: -1, likes: r.likes, sampled: r.sampled}
-	if r.online != r.shown {
-		h.online, r.shown = r.online, r.online
-	}
-	commentsEnd := len(r.pending)
-	b.frames[EncodingJSON], b.header = frameBatch(r.pending, &h)
-	if b.Comments > 0 {
-		b.comments = r.pending[prefixRoom:commentsEnd:commentsEnd] // framed in place, so they are still there
-	}
-	b.wanted = r.encodings
-	r.recent.add(r.pending[prefixRoom:commentsEnd], r.ends, r.hub.cfg().History)
-	b.bytes = cap(r.pending)
-	r.sizeHint = commentsEnd + commentsEnd/4 + suffixRoom
-	r.pending, r.ends, r.likes, r.sampled = nil, nil, 0, 0
-	r.adaptTickLocked(b.size(EncodingJSON))
-	r.sealed, r.everSeal = now, true
-	r.hub.sealed.Add(1)
-	return b
-}
-
-// Posted tells that the room's last batch is in every inbox it had to go to.
-// What was said meanwhile comes into the due list.
-func (r *Room) Posted() {
-	r.mu.Lock()
-	pending := r.pendingLocked()
-	r.queued = pending
-	r.due, r.quiet = r.sealed+r.tick.Load(), false
-	due := r.due
-	r.mu.Unlock()
-	if pending {
-		r.hub.due.push(due, r)
-	}
-}
-
-func (r *Room) pendingLocked() bool {
-	return r.pending != nil || r.likes > 0 || r.sampled > 0
-}
-
 // adaptTickLocked stretches the tick when a pass took longer than it, so that
 // overload merges more instead of queueing, and shrinks it as soon as there is
 // air. Large frames do not stretch it: they would only grow, and everything come
@@ -235,38 +235,6 @@ func (r *Room) passTook(ns int64) {
 			return
 		}
 	}
-}
-
-// Info is a room as operators see it.
-type Info struct {
-	Name    string        `json:"room"`
-	Online  int           `json:"online"`
-	Seq     uint64        `json:"seq"`
-	Total   uint64        `json:"comments"`
-	Pending int           `json:"pending"`
-	Tick    time.Duration `json:"-"`
-	TickMs  int64         `json:"tick_ms"`
-}
-
-// Info returns the room's present state.
-func (r *Room) Info() Info {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	tick := r.Tick()
-	return Info{Name: r.name, Online: r.online, Seq: r.seq, Total: r.total,
-		Pending: len(r.ends), Tick: tick, TickMs: tick.Milliseconds()}
-}
-
-// enterLocked counts a member in and returns the sequence it starts after.
-func (r *Room) enterLocked(shard int, e Encoding) (seq, total uint64) {
-	r.online++
-	r.encodings[e]++
-	r.shown = -1 // who has just joined must hear the next change, whichever it is
-	r.present.Store(int64(r.online))
-	if r.members[shard]++; r.members[shard] == 1 {
-		r.wanted.add(shard)
-	}
-	return r.seq, r.total
 }
 
 // leave counts a member out and returns the sequence it had a claim to.

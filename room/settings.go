@@ -16,3 +16,14 @@ type Settings struct {
 	BudgetBytes    int `json:"budget_bytes"`
 	BudgetComments int `json:"budget_comments"`
 }
+
+// open are the settings of most rooms: nobody has set any.
+var open Settings
+
+// settingsOf returns s on the heap, or what all such share.
+func settingsOf(s Settings) *Settings {
+	if s == open {
+		return &open
+	}
+	return &s
+}

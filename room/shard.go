@@ -107,24 +107,24 @@ func (s *Shard) RoomOf(slot uint32) *Room {
 	return nil
 }
 
-// Join makes slot a member of the room of that name: every batch sealed from now
-// on is its. At most n comments of history come back. Loop goroutine only.
-// Errors: ErrName, ErrRoomsFull, ErrMember.
-func (s *Shard) Join(slot uint32, name string, e Encoding, n int, now int64) (Entry, error) {
+// Join makes slot a member of a room, which is made if need be: every batch
+// sealed from now on is its. Loop goroutine only.
+// Errors: ErrName, ErrRoomsFull, ErrRoomFull, ErrMember.
+func (s *Shard) Join(slot uint32, req JoinRequest, now int64) (Entry, error) {
 	m := s.member(slot)
 	if m.room != 0 {
 		return Entry{}, ErrMember
 	}
-	entry, err := s.hub.enter(name, s.index, e, n, now)
+	entry, err := s.hub.enter(&req, s.index, now)
 	if err != nil {
 		return Entry{}, err
 	}
 	rs := s.rooms[entry.Room]
 	if rs == nil {
-		rs = s.addRoom(entry.Room, entry.Seq)
+		rs = s.addRoom(entry.Room, entry.sealed)
 	}
 	m.room, m.place = rs.index+1, uint32(len(rs.members))
-	m.seq, m.comments, m.enc = uint32(entry.Seq), uint32(entry.total), e
+	m.seq, m.comments, m.enc = uint32(entry.Seq), uint32(entry.total), req.Encoding
 	rs.members = append(rs.members, slot)
 	s.count.Members++
 	s.audit.join(entry.Seq)

@@ -89,7 +89,7 @@ func newSpooledRoom(shards, members int, c Config) *spooledRoom {
 		sr.writers = append(sr.writers, &spoolWriter{space: 1 << 30})
 		sr.shards = append(sr.shards, NewShard(h, i, sr.writers[i]))
 		for slot := range uint32(members) {
-			if _, err := sr.shards[i].Join(slot, "r", EncodingJSON, 0, 0); err != nil {
+			if _, err := sr.shards[i].Join(slot, JoinRequest{Name: "r"}, 0); err != nil {
 				panic(err)
 			}
 		}
@@ -207,7 +207,7 @@ func TestSpoolHoldsEnd(t *testing.T) {
 		"all leave and one comes back before it arrives": func(t *testing.T, sr *spooledRoom) {
 			b := sr.seal(t, 0)
 			leave(sr, 1)
-			sr.shards[1].Join(0, "r", EncodingJSON, 0, 0)
+			sr.shards[1].Join(0, JoinRequest{Name: "r"}, 0)
 			sr.shards[1].Deliver([]*Batch{b}, 0)
 		},
 		"all leave during the pass": func(t *testing.T, sr *spooledRoom) {

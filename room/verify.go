@@ -17,6 +17,11 @@ type auditor struct {
 func (a *auditor) join(seq uint64)    { a.joined += seq }
 func (a *auditor) leave(claim uint64) { a.left += claim }
 
+// A bookkeeper counts what a room has taken, in builds with the tag verify.
+type bookkeeper struct{ taken uint64 }
+
+func (k *bookkeeper) take(n uint64) { k.taken += n }
+
 // Check panics, with values, when the shard's own records contradict each other
 // or the room's. It takes time in proportion to the slots ever used. Loop
 // goroutine only, and not from within a call of the shard.
@@ -145,6 +150,10 @@ func (r *Room) check(shard, members int) {
 	if r.gone || r.online != sum || int(r.present.Load()) != sum || int(r.members[shard]) != members {
 		panic(fmt.Sprintf("room: %s: gone %v, online %d, present %d, %d over all shards; shard %d has %d members, counted as %d",
 			r.name, r.gone, r.online, r.present.Load(), sum, shard, members, r.members[shard]))
+	}
+	if b := &r.books; b.audit.taken != b.total+b.merged+b.sampled+b.withdrawn+uint64(len(r.marks)) {
+		panic(fmt.Sprintf("room: %s: took %d comments, sent %d, merged %d, sampled %d, withdrawn %d, pending %d",
+			r.name, b.audit.taken, b.total, b.merged, b.sampled, b.withdrawn, len(r.marks)))
 	}
 	encodings := 0
 	for _, n := range r.encodings {

@@ -51,7 +51,7 @@ func newSealer(t testing.TB) *sealer {
 func (s *sealer) batch(name string, at time.Time, comments ...room.Comment) *room.Batch {
 	s.t.Helper()
 	shard := room.NewShard(s.hub, 0, nil)
-	e, err := shard.Join(0, name, room.EncodingJSON, 0, s.now)
+	e, err := shard.Join(0, room.JoinRequest{Name: name}, s.now)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -189,14 +190,18 @@ func (h *handler) switchRoom(s poller.Slot, f *fields, ref string) {
 	now := h.loop.Now()
 	before, encoding := h.shard.RoomOf(uint32(s)).Name(), h.session(s).encoding()
 	h.shard.Leave(uint32(s), now)
-	entry, err := h.shard.Join(uint32(s), name, encoding, h.config.History, now)
-	if err != nil { // no place for a new room: back to the old one, which still has its own
-		h.server.rejected.rooms.Add(1)
-		if entry, err = h.shard.Join(uint32(s), before, encoding, 0, now); err != nil {
-			h.finish(s, wsproto.CodeTryLater, "no place for the room", reasonRoomsFull)
+	entry, err := h.shard.Join(uint32(s), room.JoinRequest{Name: name, Encoding: encoding, History: h.config.History}, now)
+	if err != nil { // no place there: back to the old one, which still has its own
+		h.countNoPlace(err)
+		message := "no place for another room"
+		if errors.Is(err, room.ErrRoomFull) {
+			message = "the room is full"
+		}
+		if entry, err = h.shard.Join(uint32(s), room.JoinRequest{Name: before, Encoding: encoding}, now); err != nil {
+			h.finish(s, wsproto.CodeTryLater, message, reasonRoomFull)
 			return
 		}
-		h.refuseCommand(s, ref, refusedOverloaded, "no place for another room", 0)
+		h.refuseCommand(s, ref, refusedOverloaded, message, 0)
 	}
 	h.welcome(s, &entry)
 }

@@ -77,10 +77,9 @@ func (h *handler) upgrade(s poller.Slot, head, rest []byte) {
 	if accepted.Deflate {
 		c.marks |= markDeflate
 	}
-	entry, err := h.shard.Join(uint32(s), wish.room, c.encoding(), wish.history(h), h.loop.Now())
+	entry, err := h.shard.Join(uint32(s), wish.request(h, c.encoding()), h.loop.Now())
 	if err != nil {
-		h.server.rejected.rooms.Add(1)
-		h.refuse(s, &wsproto.Refusal{Status: 503, Message: "no place for another room; try again later", Header: []string{"Retry-After: 5"}}, reasonRoomsFull)
+		h.refuseEntry(s, err)
 		return
 	}
 	c.state, c.deadline = stateOpen, 0
@@ -99,6 +98,27 @@ func (h *handler) identify() error {
 		return &wsproto.Refusal{Status: 403, Message: "guests are not let in; connect with a token"}
 	}
 	return nil
+}
+
+// refuseEntry answers who finds no place in its room.
+func (h *handler) refuseEntry(s poller.Slot, err error) {
+	refusal := wsproto.Refusal{Status: 503, Message: "no place for another room; try again later", Header: []string{"Retry-After: 5"}}
+	h.countNoPlace(err)
+	if errors.Is(err, room.ErrRoomFull) {
+		refusal.Message = "the room is full; try again later"
+		h.refuse(s, &refusal, reasonRoomFull)
+		return
+	}
+	h.refuse(s, &refusal, reasonRoomsFull)
+}
+
+// countNoPlace counts a join that failed.
+func (h *handler) countNoPlace(err error) {
+	if errors.Is(err, room.ErrRoomFull) {
+		h.server.rejected.room.Add(1)
+		return
+	}
+	h.server.rejected.rooms.Add(1)
 }
 
 // errMoved: the connection is another loop's now, which judges the head again.
@@ -166,6 +186,9 @@ func (h *handler) turnAway(s poller.Slot, message string, r poller.Reason) {
 type joinWish struct {
 	room     string
 	comments int // history wanted; -1 = the default
+	resume   bool
+	since    uint64
+	epoch    string
 }
 
 // read judges the target of an upgrade request: /ws/{room} or /ws?room=R.
@@ -196,12 +219,25 @@ func (w *joinWish) read(r *wsproto.Request) error {
 		}
 		w.comments = n
 	}
+	if text, ok := r.QueryValue("since"); ok {
+		since, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			return &wsproto.Refusal{Status: 400, Message: "since is the seq of the last batch you have"}
+		}
+		w.resume, w.since = true, since
+		w.epoch, _ = r.QueryValue("epoch")
+	}
 	return nil
 }
 
-func (w *joinWish) history(h *handler) int {
-	if w.comments < 0 {
-		return h.config.History
+// request is the wish as the rooms understand it.
+func (w *joinWish) request(h *handler, e room.Encoding) room.JoinRequest {
+	history := w.comments
+	if history < 0 {
+		history = h.config.History
 	}
-	return w.comments
+	return room.JoinRequest{
+		Name: w.room, Encoding: e, History: history,
+		Resume: w.resume, Since: w.since, Epoch: w.epoch,
+	}
 }

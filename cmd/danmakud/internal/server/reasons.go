@@ -15,6 +15,7 @@ const (
 	reasonHeadTooLarge                                       // request head beyond the cap
 	reasonBadRequest                                         // no acceptable request; answered with a 4xx
 	reasonRoomsFull                                          // as many rooms as allowed
+	reasonRoomFull                                           // as many viewers as the room allows
 	reasonBehind                                             // a loop lags too far to take anybody
 	reasonAddressFull                                        // as many connections of one address as allowed
 	reasonProxyHeader                                        // no PROXY protocol header, or a broken one
@@ -40,6 +41,7 @@ var reasonNames = map[poller.Reason]string{
 	reasonHeadTooLarge:     "head_too_large",
 	reasonBadRequest:       "bad_request",
 	reasonRoomsFull:        "rooms_full",
+	reasonRoomFull:         "room_full",
 	reasonBehind:           "behind",
 	reasonAddressFull:      "address_full",
 	reasonProxyHeader:      "proxy_header",

@@ -82,7 +82,7 @@ type Server struct {
 	draining     atomic.Bool
 	told         atomic.Uint64 // viewers that the drain said goodbye to
 	cutOff       atomic.Uint64 // of them, who had not taken it in time
-	rejected     struct{ rooms, http, addresses, behind atomic.Uint64 }
+	rejected     struct{ rooms, room, http, addresses, behind atomic.Uint64 }
 	misforwarded atomic.Uint64 // X-Forwarded-For of trusted proxies that could not be read
 
 	places addressTable // connections of each address; it has its own locks

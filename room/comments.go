@@ -1,0 +1,76 @@
+package room
+
+// comments are encoded comments, separated by commas, and what is known of each.
+type comments struct {
+	text  []byte
+	marks []mark
+}
+
+// mark is what is remembered of an encoded comment.
+type mark struct {
+	key  uint64 // Comment.Key; of a retract clearKey if it takes back all
+	end  uint32 // where it ends in the text
+	kind Kind
+	role Role
+}
+
+// clearKey marks the retract that a cleared room gets.
+const clearKey = 1
+
+// prior reports whether the comment is never left out for lack of space.
+func (m *mark) prior() bool { return isPrior(m.kind, m.role) }
+
+func isPrior(k Kind, r Role) bool { return k != KindChat || r >= RoleModerator }
+
+// span returns where comment i begins and ends in the text.
+func (c comments) span(i int) (from, to uint32) {
+	if i > 0 {
+		from = c.marks[i-1].end + 1
+	}
+	return from, c.marks[i].end
+}
+
+// tail returns the last n comments.
+func (c comments) tail(n int) []byte {
+	if n >= len(c.marks) {
+		return c.text
+	}
+	return c.text[c.marks[len(c.marks)-n-1].end+1:]
+}
+
+// find returns the place of the comment with that id, or -1. A retract has the id
+// of another comment.
+func (c comments) find(id uint64) int {
+	const at = len(`{"id":"`)
+	var want [8]byte
+	AppendID(want[:0], id)
+	for i := range c.marks {
+		if c.marks[i].kind == KindRetract {
+			continue
+		}
+		from, _ := c.span(i)
+		if p := c.text[from:]; string(p[at:at+8]) == string(want[:]) {
+			return i
+		}
+	}
+	return -1
+}
+
+// appendTo appends the comments that keep says to dst, which may be the emptied
+// c itself.
+func (c comments) appendTo(dst comments, keep func(i int) bool) comments {
+	from := uint32(0)
+	for i, m := range c.marks { // a copy: dst may take its place
+		if keep(i) {
+			if len(dst.marks) > 0 {
+				dst.text = append(dst.text, ',')
+			}
+			dst.text = append(dst.text, c.text[from:m.end]...)
+			from, m.end = m.end+1, uint32(len(dst.text))
+			dst.marks = append(dst.marks, m)
+			continue
+		}
+		from = m.end + 1
+	}
+	return dst
+}

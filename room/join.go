@@ -1,0 +1,48 @@
+package room
+
+// JoinRequest is what who joins a room asks for.
+type JoinRequest struct {
+	Name     string
+	Encoding Encoding
+	History  int // at most so many comments of history
+
+	// Resume asks for the batches after Since of the life of the room that Epoch
+	// names, if the room still has all of them; there is no history then.
+	Resume bool
+	Since  uint64
+	Epoch  string
+}
+
+// Entry is what a viewer learns when it joins.
+type Entry struct {
+	Room       *Room
+	Seq        uint64 // batches after this one will come
+	Online     int
+	History    []byte    // newest comments as JSON separated by commas; read only
+	Superchats []byte    // those that run, likewise, each with the seconds it has left
+	Settings   *Settings // in force; read only
+	Resume     bool      // it was asked for
+	Resumed    bool      // and all batches after the one asked for will come
+
+	sealed uint64 // the room's newest batch
+	total  uint64 // comments up to and including Seq
+}
+
+// enterLocked counts a member of a loop in. Error: ErrRoomFull.
+func (r *Room) enterLocked(req *JoinRequest, shard int, now int64) (Entry, error) {
+	s := r.Settings()
+	if s.MaxViewers > 0 && r.online >= s.MaxViewers {
+		return Entry{}, ErrRoomFull
+	}
+	r.online++
+	r.encodings[req.Encoding]++
+	r.shown = -1 // who has just joined must hear the next change, whichever it is
+	r.present.Store(int64(r.online))
+	if r.members[shard]++; r.members[shard] == 1 {
+		r.wanted.add(shard)
+	}
+	e := Entry{Room: r, Seq: r.seq, sealed: r.seq, total: r.total, Online: r.online, Settings: s, Resume: req.Resume}
+	e.Superchats = r.running.running(now, r.seq)
+	e.History = r.recent.last(min(req.History, r.hub.cfg().History))
+	return e, nil
+}
