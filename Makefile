@@ -17,7 +17,7 @@ HAVE_CC := $(shell command -v $$($(GO) env CC) >/dev/null 2>&1 && echo yes)
 RACE := $(if $(HAVE_CC),-race)
 NO_RACE := $(if $(HAVE_CC),,no C compiler: the tests run without the race detector)
 
-.PHONY: help build run test lint vet unit verify soak fuzz bench browser compat conformance clean
+.PHONY: help build run generate test lint vet unit verify soak fuzz bench browser compat conformance clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ run: ## build and run the server; then open http://localhost:8080/
 	$(GO) build -ldflags '$(LDFLAGS)' -o bin/danmakud ./cmd/danmakud
 	@echo 'danmakud on http://localhost:8080/ (Ctrl-C ends it)'
 	@exec bin/danmakud $(ARGS)
+
+generate: ## write what is made from the settings and commands: docs/configuration.md, example file, man pages
+	$(GO) test -count=1 -run '^TestGenerated$$' ./cmd/danmakud/internal/config ./cmd/danmakud -update
 
 test: lint unit verify ## all checks and tests: what CI runs
 

@@ -8,6 +8,7 @@ import (
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/config"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 const configNotes = `Print the settings in force and where each came from: its default, a line of the
@@ -15,8 +16,8 @@ file, an environment variable, a credential of the service manager or the comman
 line. It takes the flags of serve, so that the same command line and environment
 show what a server would be run with. Secrets are not shown.
 
-  danmakud config --check FILE   what is wrong with a file, by its lines
-  danmakud config --example      a file with every setting at its default
+    danmakud config --check FILE   what is wrong with a file, by its lines
+    danmakud config --example      a file with every setting at its default
 
 Exit status: 0 if a server would start with that, 1 if it would not.`
 
@@ -45,8 +46,16 @@ func (p *program) configCommand() *cobra.Command {
 	cmd.MarkFlagsMutuallyExclusive("check", "example", "format")
 	cmd.MarkFlagFilename("check", "toml")
 	cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"table", "toml", "json"}, cobra.ShellCompDirectiveNoFileComp))
-	c.Bind(cmd.Flags())
+	bindHidden(c, cmd)
 	return cmd
+}
+
+// bindHidden gives cmd the flags of serve without listing them in its help.
+func bindHidden(c *config.Config, cmd *cobra.Command) {
+	settings := pflag.NewFlagSet("", pflag.ContinueOnError)
+	c.Bind(settings)
+	settings.VisitAll(func(f *pflag.Flag) { f.Hidden = true })
+	cmd.Flags().AddFlagSet(settings)
 }
 
 // checkFile prints problems and warnings, a line each.

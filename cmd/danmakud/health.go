@@ -28,7 +28,8 @@ func (p *program) healthCommand() *cobra.Command {
 		Use:   "health",
 		Short: "Ask the server on this host whether it is well",
 		Long: "Ask the control listener of the server on this host (/healthz), which is found by\n" +
-			"the same settings as the server's own. For health checks of containers.\n\n" +
+			"the same settings as the server's own: it takes the flags of serve. For health checks\n" +
+			"of containers.\n\n" +
 			"Exit status: 0 if it is well, 1 if it is not or does not answer.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -50,7 +51,7 @@ func (p *program) healthCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&ready, "ready", false, "ask whether new viewers should be sent to it (/readyz)")
-	c.Bind(cmd.Flags())
+	bindHidden(c, cmd)
 	return cmd
 }
 

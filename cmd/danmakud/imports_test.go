@@ -90,6 +90,7 @@ var importRules = []struct {
 	{"github.com/gobwas/ws", in("wsproto"), "only wsproto knows the framing library"},
 	{"github.com/klauspost/compress", in("wsproto"), "only wsproto compresses"},
 	{"github.com/prometheus/", in("cmd/danmakud/internal"), "metrics belong to the server command"},
+	{"github.com/spf13/cobra/doc", testOnly, "man pages are written by a test, so that the program has no library for it"},
 	{"github.com/spf13/", in("cmd/danmakud", "bench"), "libraries do not read flags"},
 	{"github.com/pelletier/go-toml/", in("cmd/danmakud/internal/config"), "settings are read in one place"},
 	{"github.com/coreos/go-systemd/", in("cmd/danmakud"), "libraries do not know what started them"},

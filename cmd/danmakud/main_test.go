@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -221,23 +220,5 @@ func TestHelp(t *testing.T) {
 		if !strings.Contains(tr.out.String(), want) {
 			t.Errorf("help does not have %q", want)
 		}
-	}
-}
-
-// TestOperationsPageListsWhatCanChange: the page and the table say the same.
-func TestOperationsPageListsWhatCanChange(t *testing.T) {
-	page, err := os.ReadFile(filepath.Join(repository, "docs/operations.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, found := strings.Cut(string(page), "<!-- reloadable")
-	list, _, ended := strings.Cut(rest, "<!-- end -->")
-	if !found || !ended {
-		t.Fatal("the page has no list")
-	}
-	_, list, _ = strings.Cut(list, "-->")
-	got := strings.FieldsFunc(list, func(r rune) bool { return strings.ContainsRune("`, \n", r) })
-	if want := config.Reloadable(); !slices.Equal(got, want) {
-		t.Errorf("the page lists\n%q, the table has\n%q", got, want)
 	}
 }
