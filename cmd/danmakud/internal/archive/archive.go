@@ -108,7 +108,9 @@ type Archive struct {
 	options Options
 	queue   *queue
 	handles *handles
-	readers chan struct{} // places for those who read
+
+	readers  chan struct{} // places for those who read
+	retracts *retracts
 
 	counts    struct{ comments, batches, bytes, dropped, errors atomic.Uint64 }
 	unwritten atomic.Bool // Close could not write everything
@@ -147,7 +149,7 @@ func Open(o Options) (*Archive, error) {
 		options: o,
 		queue:   newQueue(o.queueBatches, o.queueBytes),
 		handles: newHandles(o.disk, o.openWrites),
-		readers: make(chan struct{}, readersMax),
+		readers: make(chan struct{}, readersMax), retracts: newRetracts(),
 		closing: make(chan struct{}), written: make(chan struct{}), kept: make(chan struct{}),
 	}
 	go newWriter(a).run()
