@@ -248,7 +248,9 @@ func (a *acceptor) place(fd int) {
 	a.counters.refusedLimit.Add(1)
 	a.log.warn(a.now, "connection refused", "limit", least.census.limit.Load())
 	a.refuse(fd)
-	a.linger.push(a.kernel, fd, a.now)
+	if a.linger.push(a.kernel, fd, a.now) {
+		a.counters.lingersCut.Add(1)
+	}
 }
 
 // refuse answers and ends the sending direction.

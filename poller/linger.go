@@ -18,13 +18,16 @@ type lingerers struct {
 	count int
 }
 
-func (q *lingerers) push(k kernel, fd int, now int64) {
+// push reports whether another had to go early for this one.
+func (q *lingerers) push(k kernel, fd int, now int64) (cut bool) {
 	if q.count == lingerLimit {
 		q.pop(k)
+		cut = true
 	}
 	last := (q.first + q.count) % lingerLimit
 	q.fds[last], q.until[last] = fd, now+int64(lingerTime)
 	q.count++
+	return cut
 }
 
 func (q *lingerers) pop(k kernel) {

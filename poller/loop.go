@@ -38,6 +38,7 @@ type Loop struct {
 	sweepAt  int64     // when the next sweep is due, as now
 	worked   int64     // when there was last something to do, as now
 	yielded  int64     // when others were last let run, as now
+	busyFrom int64     // up to when the time is counted as busy or slept, as now
 	log      limitedLog
 	verify   verifier
 
@@ -67,6 +68,7 @@ func newLoop(index int, k kernel, c *Config, shared *census) *Loop {
 	}
 	l.readClock()
 	l.turned.Store(l.now)
+	l.busyFrom = l.now
 	l.sweepAt = l.now + int64(sweepEvery)
 	l.worked = l.now - int64(napWithin)
 	l.handler = c.NewHandler(l)
@@ -112,8 +114,16 @@ func (l *Loop) turn() {
 
 // wait returns the number of events found.
 func (l *Loop) wait() int {
-	n, errno := l.kernel.wait(l.events, l.prepareSleep())
+	timeout := l.prepareSleep()
+	if timeout > 0 { // the clock is read once more only before a sleep
+		l.wasBusy(monotonic())
+	}
+	n, errno := l.kernel.wait(l.events, timeout)
 	l.readClock()
+	if timeout == 0 {
+		l.wasBusy(l.now)
+	}
+	l.busyFrom = l.now
 	l.turned.Store(l.now)
 	l.asleep.Store(false) // last: awake, a loop lags by the time since turned
 	l.counters.waits.Add(1)
@@ -122,6 +132,9 @@ func (l *Loop) wait() int {
 	}
 	return n
 }
+
+// wasBusy counts the time up to now as busy.
+func (l *Loop) wasBusy(now int64) { l.counters.busy.Add(now - l.busyFrom) }
 
 // prepareSleep returns how long the coming wait may last. Whoever posts puts the
 // message in first and reads asleep after; here asleep is set first and the inbox

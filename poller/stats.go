@@ -1,6 +1,9 @@
 package poller
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // LoopStats are counts since start, except Connections.
 type LoopStats struct {
@@ -17,6 +20,9 @@ type LoopStats struct {
 	InboxFull    uint64 // posted calls refused
 	PollErrors   uint64 // failed changes of interest, and sockets that could not be registered
 	Panics       uint64 // panics of the handler
+
+	Busy  time.Duration // spent otherwise than asleep in the kernel's wait
+	Inbox int           // messages that wait now
 }
 
 // Stats are those of the acceptor, and those of all loops added up.
@@ -28,6 +34,7 @@ type Stats struct {
 	AcceptErrors uint64 // failed accept calls, EAGAIN and EINTR aside
 	AcceptPaused uint64 // times accepting was paused
 	AcceptWaits  uint64 // returns of the acceptor's wait
+	LingersCut   uint64 // refused connections closed before their FIN to make place for another
 }
 
 // loopCounters are written by the loop and, where marked, by others.
@@ -36,12 +43,14 @@ type loopCounters struct {
 	writeCalls, bytesWritten, shortWrites atomic.Uint64
 	waits, staleEvents                    atomic.Uint64
 	pollErrors, panics                    atomic.Uint64
+	busy                                  atomic.Int64  // ns
 	wakes, inboxFull                      atomic.Uint64 // any goroutine
 }
 
 type acceptCounters struct {
 	accepted, refusedLimit, refusedFiles atomic.Uint64
 	errors, paused, waits                atomic.Uint64
+	lingersCut                           atomic.Uint64
 }
 
 // Stats returns the counts of this loop. Any goroutine.
@@ -61,6 +70,8 @@ func (l *Loop) Stats() LoopStats {
 		InboxFull:    c.inboxFull.Load(),
 		PollErrors:   c.pollErrors.Load(),
 		Panics:       c.panics.Load(),
+		Busy:         time.Duration(c.busy.Load()),
+		Inbox:        int(l.inbox.size.Load()),
 	}
 }
 
@@ -78,6 +89,8 @@ func (s *LoopStats) add(t LoopStats) {
 	s.InboxFull += t.InboxFull
 	s.PollErrors += t.PollErrors
 	s.Panics += t.Panics
+	s.Busy += t.Busy
+	s.Inbox += t.Inbox
 }
 
 // Stats returns the counts of the whole reactor. Any goroutine.
@@ -90,6 +103,7 @@ func (r *Reactor) Stats() Stats {
 		AcceptErrors: c.errors.Load(),
 		AcceptPaused: c.paused.Load(),
 		AcceptWaits:  c.waits.Load(),
+		LingersCut:   c.lingersCut.Load(),
 	}
 	for _, l := range r.loops {
 		s.LoopStats.add(l.Stats())
