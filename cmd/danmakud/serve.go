@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/config"
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/logging"
@@ -71,7 +72,9 @@ func (p *program) runServer(c config.Config, sources config.Sources) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go p.runSignals(ctx, cancel, log)
-	options := server.Options{Hangups: p.hangups(), Reread: sources.Reread, SetLevel: setLevel, Inherited: p.sockets()}
+	info, _ := debug.ReadBuildInfo()
+	made := thisBuild(version, commit, info)
+	options := server.Options{Version: made.Version, Commit: made.Commit, Hangups: p.hangups(), Reread: sources.Reread, SetLevel: setLevel, Inherited: p.sockets()}
 	if err := p.serve(ctx, c, log, options); err != nil {
 		return fmt.Errorf("serve: %w", err)
 	}

@@ -68,10 +68,24 @@ type Stats struct {
 	Closes      map[string]uint64 `json:"closes"`   // by reason, none that is 0
 	Rejected    map[string]uint64 `json:"rejected"` // likewise
 	Errors      map[string]uint64 `json:"errors"`   // answers to viewers by code
+	Behind      bool              `json:"behind"`   // new connections are refused
+	Blocked     int               `json:"blocked"`  // viewers whose socket is full
+	BytesOut    uint64            `json:"bytes_written"`
+	PlainBytes  uint64            `json:"deflate_bytes_in"` // frames before they were compressed, and after
+	SmallBytes  uint64            `json:"deflate_bytes_out"`
+	Loops       []LoopStats       `json:"loops"`
 	RSS         int64             `json:"rss_bytes"`
 	CPU         float64           `json:"cpu_seconds"`
 	Goroutines  int               `json:"goroutines"`
 	OpenFiles   int               `json:"open_files"`
+	FilesMax    int               `json:"open_files_max"`
+}
+
+// LoopStats are those of one loop.
+type LoopStats struct {
+	Connections int     `json:"connections"`
+	Inbox       int     `json:"inbox"`        // calls that wait
+	Busy        float64 `json:"busy_seconds"` // since the start
 }
 
 // Backend is the server as the control plane sees it. Any goroutine may call any

@@ -47,7 +47,7 @@ func (s *Server) post(batches []*room.Batch, own *handler, now int64) {
 		}
 	}
 	for _, b := range batches {
-		s.metrics.tickLag.Observe(float64(b.Lag) / 1e9)
+		s.metrics.sealed(b)
 		b.Room.Posted()
 	}
 }

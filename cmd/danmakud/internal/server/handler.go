@@ -60,6 +60,7 @@ type handler struct {
 	moved    uint64           // connections given to another loop
 	upgraded uint64           // handshakes completed
 	inflated uint64           // compressed messages made plain
+	cut      uint64           // turned away and closed before their FIN
 	drain    drainWalk
 	verify   verifier
 

@@ -171,6 +171,7 @@ const lingerMax = 64
 func (h *handler) turnAway(s poller.Slot, message string, r poller.Reason) {
 	refusal := wsproto.Refusal{Status: 503, Message: message, Header: []string{"Retry-After: 5"}}
 	if h.lingering >= lingerMax {
+		h.cut++
 		h.out = refusal.AppendTo(h.out[:0])
 		h.loop.Write(s, h.out) // its socket is empty and takes it, or the peer is gone
 		h.out = h.out[:0]

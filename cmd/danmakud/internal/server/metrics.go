@@ -15,10 +15,13 @@ import (
 // collects them, so that counting costs the hot path nothing.
 type metrics struct {
 	// Fixed after construction.
-	registry *prometheus.Registry
-	tickLag  prometheus.Histogram
-	pass     prometheus.Histogram
-	server   *Server
+	registry      *prometheus.Registry
+	tickLag       prometheus.Histogram
+	pass          prometheus.Histogram
+	batchComments prometheus.Histogram
+	batchBytes    prometheus.Histogram
+	process       *prometheus.Registry // of the process alone: memory, processor time, files
+	server        *Server
 
 	mu sync.Mutex
 	// Guarded by mu, by which scrapes take turns.
@@ -37,9 +40,15 @@ func newMetrics(s *Server) *metrics {
 			Name: "danmakud_tick_lag_seconds", Help: "Time between when a room was due and when it was sealed.", Buckets: buckets}),
 		pass: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "danmakud_pass_seconds", Help: "Time a broadcast pass over one loop's members of a room took.", Buckets: buckets}),
+		batchComments: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "danmakud_batch_comments", Help: "Comments in a batch.", Buckets: prometheus.ExponentialBuckets(1, 4, 8)}),
+		batchBytes: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "danmakud_batch_size_bytes", Help: "Size of a batch framed as plain JSON.", Buckets: prometheus.ExponentialBuckets(256, 4, 8)}),
+		process: prometheus.NewRegistry(),
 	}
-	m.registry.MustRegister(m, m.tickLag, m.pass,
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	process := collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})
+	m.process.MustRegister(process)
+	m.registry.MustRegister(m, m.tickLag, m.pass, m.batchComments, m.batchBytes, collectors.NewGoCollector(), process)
 	return m
 }
 
@@ -49,12 +58,12 @@ type loopCounts struct {
 	closes                      [256]uint64
 	refused                     [refusals]uint64
 	comments, likes, handshakes uint64
-	moved, inflated             uint64
+	moved, inflated, cut        uint64
 }
 
 // counts copies the counters. Loop goroutine only.
 func (h *handler) counts() loopCounts {
-	return loopCounts{h.shard.Counts(), h.closes, h.refused, h.comments, h.likes, h.upgraded, h.moved, h.inflated}
+	return loopCounts{h.shard.Counts(), h.closes, h.refused, h.comments, h.likes, h.upgraded, h.moved, h.inflated, h.cut}
 }
 
 // collect asks each loop for its counts and adds them up. A loop that does not
@@ -114,6 +123,7 @@ func (s *loopCounts) add(c *loopCounts) {
 	s.handshakes += c.handshakes
 	s.moved += c.moved
 	s.inflated += c.inflated
+	s.cut += c.cut
 }
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
@@ -174,6 +184,8 @@ var (
 	descAcceptErrs  = desc("accept_errors_total", "Failed accepts.")
 	descInboxFull   = desc("inbox_full_total", "Posts refused because a loop's inbox was full.")
 	descPanics      = desc("panics_total", "Panics while handling a connection; it was closed.")
+	descPollErrors  = desc("poll_errors_total", "Sockets closed because the kernel's poller would not watch them.")
+	descLingerCut   = desc("linger_cut_total", "Rejected connections closed before their peer's FIN for lack of places: the answer may be lost.")
 	descStale       = desc("stale_events_total", "Kernel events about connections closed before.")
 )
 
@@ -246,15 +258,11 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	for _, r := range allReasons() {
 		counter(descCloses, sum.closes[r], reasonName(r))
 	}
-	counter(descRejected, s.rejected.rooms.Load(), "rooms")
-	counter(descRejected, s.rejected.room.Load(), "room")
-	counter(descRejected, s.rejected.behind.Load(), "behind")
-	counter(descRejected, s.rejected.addresses.Load(), "address")
+	s.eachRejected(&st, func(reason string, n uint64) { counter(descRejected, n, reason) })
 	counter(descForwarded, s.misforwarded.Load())
-	counter(descRejected, s.rejected.http.Load(), "http_connections")
-	counter(descRejected, st.RefusedLimit, "connections")
-	counter(descRejected, st.RefusedFiles, "open_files")
+	counter(descLingerCut, st.LingersCut+sum.cut)
 	m.collectPoller(counter, &st)
+	m.collectLoops(ch)
 }
 
 func (m *metrics) collectPoller(counter func(*prometheus.Desc, uint64, ...string), st *poller.Stats) {
@@ -270,5 +278,6 @@ func (m *metrics) collectPoller(counter func(*prometheus.Desc, uint64, ...string
 	counter(descAcceptErrs, st.AcceptErrors)
 	counter(descInboxFull, st.InboxFull)
 	counter(descPanics, st.Panics)
+	counter(descPollErrors, st.PollErrors)
 	counter(descStale, st.StaleEvents)
 }

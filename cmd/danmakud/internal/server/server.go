@@ -56,6 +56,7 @@ type Server struct {
 	// Fixed after construction.
 	log       *slog.Logger
 	options   Options
+	started   time.Time
 	openFiles int // RLIMIT_NOFILE
 	hub       *room.Hub
 	reactor   *poller.Reactor
@@ -74,6 +75,8 @@ type Server struct {
 	service  *service
 	watch    watch
 	attended int64 // when attend was called last, on the loops' clock
+
+	stats statsCache // of what dashboards ask for; it has its own lock
 
 	// Atomic; any goroutine.
 	rules        atomic.Pointer[rules]
@@ -120,6 +123,8 @@ func (s *Server) serve(ctx context.Context) error {
 
 // Options are what a server gets besides its settings. The zero value is fine.
 type Options struct {
+	// Version and Commit say what the binary was built from.
+	Version, Commit string
 	// Hangups ask for the settings to be read again (SIGHUP), which Reread does.
 	// Reread returns a valid configuration or an error.
 	Hangups <-chan os.Signal
@@ -145,7 +150,7 @@ func newServer(c config.Config, log *slog.Logger, o Options) (*Server, error) {
 	if err != nil {
 		log.Warn("limit of open files stays as it is", "soft", soft, "hard", hard, "error", err)
 	}
-	s := &Server{log: log, options: o, service: newService(log), openFiles: int(min(soft, 1<<24)), asked: c}
+	s := &Server{log: log, options: o, service: newService(log), openFiles: int(min(soft, 1<<24)), asked: c, started: time.Now()}
 	s.places.seed = maphash.MakeSeed()
 	if err := s.apply(&c); err != nil {
 		return nil, err
@@ -160,10 +165,9 @@ func newServer(c config.Config, log *slog.Logger, o Options) (*Server, error) {
 	}
 	s.sealer = newSealer(s)
 	s.behind = newBehind(s)
-	started := time.Now()
 	rooms := roomConfig(&c)
 	rooms.Shards, rooms.Ring = loops, c.Ring
-	rooms.Epoch, rooms.FirstID = strconv.FormatInt(started.UnixMilli(), 36), firstID(started)
+	rooms.Epoch, rooms.FirstID = strconv.FormatInt(s.started.UnixMilli(), 36), firstID(s.started)
 	rooms.Kick = s.sealer.wake
 	if s.spool, err = poller.NewSpool(spoolMax); err == nil {
 		rooms.Spool = spool{s.spool}
