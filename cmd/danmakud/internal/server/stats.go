@@ -41,7 +41,7 @@ func (s *Server) collectStats() admin.Stats {
 		At: time.Now(), Started: s.started, Version: s.options.Version, Draining: s.draining.Load(),
 		Connections: s.reactor.Connections(), Members: sum.Members, Rooms: s.hub.Rooms(),
 		Received: sum.comments, Delivered: sum.CommentsDelivered, Frames: sum.FramesWritten,
-		Batches: s.hub.Sealed(), Skipped: sum.BatchesSkipped, Sampled: s.hub.Refused(),
+		Batches: s.hub.Sealed(), Skipped: sum.BatchesSkipped, Sampled: s.hub.Sampled() + s.hub.Refused(),
 		TickLag: sumAndCount(s.metrics.tickLag), Pass: sumAndCount(s.metrics.pass),
 		TickMax: s.hub.LongestTick().Seconds(),
 		Closes:  make(map[string]uint64), Errors: make(map[string]uint64), Rejected: make(map[string]uint64),
