@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/config"
 )
 
 // supervisor is a fake one: it reads what it is told.
@@ -357,7 +359,7 @@ func TestSystemdUnits(t *testing.T) {
 			t.Fatal(err)
 		}
 		// The program must exist where the unit says that it is.
-		text := strings.ReplaceAll(string(unit), "/usr/local/bin/danmakud", underTest(t))
+		text := strings.ReplaceAll(string(unit), "/usr/bin/danmakud", underTest(t))
 		path := filepath.Join(copied, name)
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -367,6 +369,26 @@ func TestSystemdUnits(t *testing.T) {
 	cmd := exec.Command("systemd-analyze", append([]string{"verify", "--man=no", "--recursive-errors=no"}, copies...)...)
 	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+	}
+	// From 0, shut off from everything, to 10. The threshold is in tenths.
+	out, err := exec.Command("systemd-analyze", "security", "--offline=true", "--threshold=20", copies[0]).CombinedOutput()
+	if err != nil {
+		t.Errorf("systemd-analyze security: %v\n%s", err, out)
+	}
+	t.Log(lastLine(string(out)))
+}
+
+// TestSystemdSecrets: every secret can come as a credential.
+func TestSystemdSecrets(t *testing.T) {
+	unit, err := os.ReadFile(repository + "/deploy/systemd/danmakud.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := config.Default()
+	for _, s := range c.List() {
+		if line := "\nLoadCredential=" + s.Name + ":danmakud." + s.Name + "\n"; s.Secret && !strings.Contains(string(unit), line) {
+			t.Errorf("--%s is a secret, and the unit has no line %q", s.Name, line[1:])
+		}
 	}
 }
 
