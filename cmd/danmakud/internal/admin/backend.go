@@ -14,7 +14,9 @@ import (
 	"github.com/danmakud/danmakud/room"
 )
 
-// Errors of a Backend, besides those that say what is wrong with the request.
+// Errors of a Backend that have a status of their own. Errors of files and of the
+// system are 500; any other says what is wrong with the request, for its author to
+// read, and is 400.
 var (
 	ErrNoRoom    = errors.New("no such room at present")
 	ErrNoComment = errors.New("no such comment in reach")
@@ -137,9 +139,9 @@ type Backend interface {
 	// tokens issued before now, and refuses it from now on.
 	Revoke(ctx context.Context, tokenID, user, by string) (int, error)
 
-	// Watch sends every batch of a room from now on to f, on a goroutine of its own,
-	// until ctx is done. What f is too slow for is left out. frame is the payload
-	// of the JSON message.
+	// Watch calls f with nil as soon as it watches a room, then with the payload of
+	// the JSON message of every batch, from one goroutine, and returns when ctx is
+	// done or the server goes down. What f is too slow for is left out.
 	Watch(ctx context.Context, name string, f func(payload []byte)) error
 
 	// Export writes the archived comments of a room; format is xml, ass or ndjson.
