@@ -10,7 +10,7 @@ import (
 // the sealer do. Batches posted to an inbox must arrive in sequence.
 func TestConcurrentSealsArePostedInOrder(t *testing.T) {
 	const goroutines, rounds = 4, 3000
-	h := NewHub(Config{Shards: goroutines, Tick: time.Nanosecond, DeflateMin: 1})
+	h := NewHub(Config{Shards: goroutines, Tick: time.Nanosecond, DeflateMin: 1, BudgetBytes: 1 << 30})
 	keeper := NewShard(h, 0, &sink{})
 	if _, err := keeper.Join(0, JoinRequest{Name: "r"}, 0); err != nil {
 		t.Fatal(err)

@@ -37,6 +37,7 @@ type Hub struct {
 	count     atomic.Int64
 
 	deflating deflating
+	governors governors
 	due       dueList
 
 	mu sync.Mutex

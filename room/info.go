@@ -24,11 +24,14 @@ type Info struct {
 func (r *Room) Info() Info {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	tick := r.Tick()
+	tick, pending := r.Tick(), len(r.marks)
+	if r.over != nil {
+		pending += len(r.over.marks)
+	}
 	return Info{
 		Name: r.name, Epoch: r.epoch, Online: r.online, Seq: r.seq,
 		Total: r.total, Merged: r.merged, Sampled: r.sampled, Withdrawn: r.withdrawn, Likes: r.liked,
-		Pending: len(r.marks), Tick: tick, TickMs: tick.Milliseconds(), Settings: *r.Settings(),
+		Pending: pending, Tick: tick, TickMs: tick.Milliseconds(), Settings: *r.Settings(),
 	}
 }
 

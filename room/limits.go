@@ -1,6 +1,9 @@
 package room
 
-import "time"
+import (
+	"math/rand/v2"
+	"time"
+)
 
 // Limits that are not configured, each with its reason.
 const (
@@ -58,6 +61,10 @@ type Config struct {
 	SpoolMin        int            // frames of so many bytes go there [8 KiB]
 	SpoolMembers    int            // of rooms with so many members [64]
 
+	// Random makes a source of chance for the sampling, which one goroutine uses at a
+	// time. Any goroutine; nil = one that nobody can foretell.
+	Random func() rand.Source
+
 	// SettingsOf returns the settings of a room that is being made; nil = the zero
 	// ones. It must not block and must not call the hub, which is locked.
 	SettingsOf func(name string) Settings
@@ -108,6 +115,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.SpoolMembers <= 0 {
 		c.SpoolMembers = 64
+	}
+	if c.Random == nil {
+		c.Random = func() rand.Source { return rand.NewPCG(rand.Uint64(), rand.Uint64()) }
 	}
 	if c.SettingsOf == nil {
 		c.SettingsOf = func(string) Settings { return Settings{} }

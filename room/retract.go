@@ -28,6 +28,9 @@ func (r *Room) Clear(now, wall int64) (sealNow bool, err error) {
 	}
 	r.dropPendingLocked(func(i int) bool { return r.marks[i].kind == KindChat })
 	r.recent, r.running = history{}, nil
+	if r.over != nil {
+		r.over.cleared = true
+	}
 	r.openLocked(now)
 	r.pending = appendClear(r.pending, wall)
 	r.closeLocked(mark{kind: KindRetract, key: clearKey})
@@ -37,6 +40,10 @@ func (r *Room) Clear(now, wall int64) (sealNow bool, err error) {
 // withdrawLocked removes a comment from all that the room still gives out.
 func (r *Room) withdrawLocked(id uint64) (found bool) {
 	running, shown := r.running.remove(id), r.recent.remove(id)
+	if r.over != nil && (comments{r.over.pending[prefixRoom:], r.over.marks}).find(id) >= 0 {
+		r.over.late = append(r.over.late, id)
+		return true
+	}
 	if at := r.waitingLocked().find(id); at >= 0 {
 		r.dropPendingLocked(func(i int) bool { return i == at })
 		return true

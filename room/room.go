@@ -38,6 +38,7 @@ type Room struct {
 	marks      []mark // of each pending comment, ends counted from prefixRoom
 	likes      uint64
 	refused    uint64 // comments refused since the last seal
+	over       *taken // what the governor is at work on; nil = nothing
 	retracts   bool   // some of what is pending is for no history
 	queued     bool   // somebody has promised to call Seal, or has not posted the last batch yet
 	due        int64
@@ -139,7 +140,12 @@ func (r *Room) runLocked(c *Comment, id uint64, from int, now int64) {
 }
 
 // nextSeqLocked is the sequence of the batch that will have what is pending.
-func (r *Room) nextSeqLocked() uint64 { return r.seq + 1 }
+func (r *Room) nextSeqLocked() uint64 {
+	if r.over != nil {
+		return r.seq + 2
+	}
+	return r.seq + 1
+}
 
 // Like adds n likes to what the next batch tells. sealNow as in Publish.
 func (r *Room) Like(n uint64, now int64) (sealNow bool, err error) {

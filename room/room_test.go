@@ -239,7 +239,7 @@ func TestChainedPassesAreTimedOneByOne(t *testing.T) {
 
 // A room that was busy keeps at most some megabytes for laggards.
 func TestRingIsBoundedInBytes(t *testing.T) {
-	h := NewHub(Config{PendingBytes: 4 << 20, Ring: 16})
+	h := NewHub(Config{PendingBytes: 4 << 20, Ring: 16, BudgetBytes: 4 << 20})
 	s := NewShard(h, 0, &sink{})
 	s.Join(0, JoinRequest{Name: "r"}, 0)
 	r := h.Find("r")
