@@ -33,6 +33,7 @@ func lookupIn(env map[string]string) func(string) (string, bool) {
 func TestDefaults(t *testing.T) {
 	want := Config{
 		Tokens:           defaultTokens,
+		Governor:         Governor{BudgetBytes: 256 << 10},
 		Listen:           []string{":8080"},
 		Control:          "127.0.0.1:8081",
 		MaxRooms:         100000,
@@ -116,6 +117,9 @@ var settings = map[string]setting{
 	"message-timeout":    {"2s", func(c *Config) any { return c.MessageTimeout }, 2 * time.Second},
 	"pending-comments":   {"500", func(c *Config) any { return c.PendingComments }, 500},
 	"pending-bytes":      {"4 MiB", func(c *Config) any { return c.PendingBytes }, 4 << 20},
+	"budget-bytes":       {"4KiB", func(c *Config) any { return c.BudgetBytes }, 4096},
+	"budget-comments":    {"40", func(c *Config) any { return c.BudgetComments }, 40},
+	"role-weights":       {"vip=3,guest=0.5", func(c *Config) any { return c.RoleWeights }, []string{"vip=3", "guest=0.5"}},
 	"history":            {"0", func(c *Config) any { return c.History }, 0},
 	"ring":               {"32", func(c *Config) any { return c.Ring }, 32},
 	"compression":        {"false", func(c *Config) any { return c.Compression }, false},

@@ -113,7 +113,9 @@ func (s *Server) awaitRules() {
 
 // roomConfig is what of the settings is the rooms' and can change.
 func roomConfig(c *config.Config) room.Config {
+	weights, _ := c.Weights() // it has been checked
 	return room.Config{
+		BudgetBytes: c.BudgetBytes, BudgetComments: c.BudgetComments, Weights: weights,
 		Tick: c.Tick, MaxTick: c.MaxTick,
 		PendingComments: c.PendingComments, PendingBytes: c.PendingBytes,
 		History: c.History, MaxRooms: c.MaxRooms,
