@@ -48,6 +48,10 @@ func (s *Server) post(batches []*room.Batch, own *handler, now int64) {
 	}
 	for _, b := range batches {
 		s.metrics.sealed(b)
+		s.taps.offer(b)
+		if s.archive != nil {
+			s.archive.Append(b)
+		}
 		b.Room.Posted()
 	}
 }

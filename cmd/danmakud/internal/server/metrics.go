@@ -142,6 +142,15 @@ var (
 	descPartial     = desc("partial_bytes", "Memory held for unfinished request heads and messages.")
 	descHTTP        = desc("http_connections", "Plain HTTP connections on the public port.")
 
+	descArchived        = desc("archive_comments_total", "Comments written to the archive.")
+	descArchivedBatches = desc("archive_batches_total", "Batches written to the archive.")
+	descArchivedBytes   = desc("archive_bytes_total", "Bytes written to the archive.")
+	descArchiveDropped  = desc("archive_dropped_total", "Comments not written to the archive: too many waited for the disk.")
+	descArchiveErrors   = desc("archive_errors_total", "Operations on files of the archive that failed.")
+
+	descTaps      = desc("watchers", "Readers along of a room's batches, over the control API.")
+	descTapMissed = desc("watch_missed_total", "Batches that such a reader was too slow for.")
+
 	descSpoolBytes = desc("spool_bytes", "Memory of large frames that are sent by reference.")
 
 	descSpooled     = desc("spooled_frames_total", "Large frames put where they are sent from without copying.")
@@ -153,6 +162,7 @@ var (
 	descInflated    = desc("inflated_messages_total", "Compressed messages from viewers that were inflated.")
 	descFrames      = desc("frames_written_total", "Batch frames handed to viewers.")
 	descReceived    = desc("comments_received_total", "Comments accepted from viewers.")
+	descInjected    = desc("comments_published_total", "Comments that the control API published.")
 	descDelivered   = desc("comments_delivered_total", "Comments in the frames handed to viewers.")
 	descLikes       = desc("likes_received_total", "Likes accepted from viewers.")
 	descSkipped     = desc("batches_skipped_total", "Batches that lagging viewers were told they missed.")
@@ -237,6 +247,12 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	counter(descFrames, sum.FramesWritten)
 	counter(descReceived, sum.comments)
+	counter(descInjected, s.injected.Load())
+	counter(descTapMissed, s.taps.missed.Load())
+	gauge(descTaps, float64(s.taps.watched.Load()))
+	if s.archive != nil {
+		m.collectArchive(counter)
+	}
 	counter(descDelivered, sum.CommentsDelivered)
 	counter(descLikes, sum.likes)
 	counter(descSkipped, sum.BatchesSkipped)
@@ -263,6 +279,15 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	counter(descLingerCut, st.LingersCut+sum.cut)
 	m.collectPoller(counter, &st)
 	m.collectLoops(ch)
+}
+
+func (m *metrics) collectArchive(counter func(*prometheus.Desc, uint64, ...string)) {
+	c := m.server.archive.Counts()
+	counter(descArchived, c.Comments)
+	counter(descArchivedBatches, c.Batches)
+	counter(descArchivedBytes, c.Bytes)
+	counter(descArchiveDropped, c.Dropped)
+	counter(descArchiveErrors, c.Errors)
 }
 
 func (m *metrics) collectPoller(counter func(*prometheus.Desc, uint64, ...string), st *poller.Stats) {

@@ -32,6 +32,8 @@ const (
 	reasonDrain                                              // the server goes down
 	reasonDrainCut                                           // the server goes down, and the viewer did not take its goodbye in time
 	reasonTokenExpired                                       // the viewer's token came to its end
+	reasonKicked                                             // sent away by a moderator or operator
+	reasonBanned                                             // may not be here
 	reasonViolation                                          // wsproto.Violations()[reason-reasonViolation], then wsproto.Refusals()
 )
 
@@ -58,6 +60,8 @@ var reasonNames = map[poller.Reason]string{
 	reasonDrain:            "drain",
 	reasonDrainCut:         "drain_cut",
 	reasonTokenExpired:     "token_expired",
+	reasonKicked:           "kicked",
+	reasonBanned:           "banned",
 }
 
 // violationReasons numbers the violations of the protocol.

@@ -26,6 +26,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/archive"
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/config"
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/doctor"
 	"github.com/danmakud/danmakud/poller"
@@ -45,7 +46,7 @@ const spareProcs = 2
 
 // otherFiles is what is kept for listeners, pollers, the control listener's
 // connections and the log.
-const otherFiles = 128
+const otherFiles = 128 + archive.OpenFiles
 
 // spoolMax bounds the memory of large frames in bytes. What finds no place is sent
 // the other way.
@@ -67,6 +68,11 @@ type Server struct {
 	metrics   *metrics
 	behind    *behind
 
+	archive *archive.Archive // nil = none
+	asks    chan func()      // for the goroutine of Run
+	drains  chan string      // likewise: who asks for a drain
+	leaving chan struct{}    // closed when the server goes down
+
 	control         *http.Server // nil = no control listener
 	controlListener net.Listener
 
@@ -87,6 +93,9 @@ type Server struct {
 	cutOff       atomic.Uint64 // of them, who had not taken it in time
 	rejected     struct{ rooms, room, http, addresses, behind atomic.Uint64 }
 	misforwarded atomic.Uint64 // X-Forwarded-For of trusted proxies that could not be read
+	injected     atomic.Uint64 // comments published by the control plane
+
+	taps taps
 
 	places addressTable // connections of each address; it has its own locks
 }
@@ -115,6 +124,11 @@ func (s *Server) serve(ctx context.Context) error {
 			return s.Close()
 		case <-s.options.Hangups:
 			s.reload()
+		case by := <-s.drains:
+			s.log.Info("drain asked for", "by", by)
+			return s.Close()
+		case f := <-s.asks:
+			f()
 		case <-ticker.C:
 			s.attend()
 		}
@@ -150,7 +164,11 @@ func newServer(c config.Config, log *slog.Logger, o Options) (*Server, error) {
 	if err != nil {
 		log.Warn("limit of open files stays as it is", "soft", soft, "hard", hard, "error", err)
 	}
-	s := &Server{log: log, options: o, service: newService(log), openFiles: int(min(soft, 1<<24)), asked: c, started: time.Now()}
+	s := &Server{
+		log: log, options: o, service: newService(log), openFiles: int(min(soft, 1<<24)), asked: c,
+		started: time.Now(),
+		asks:    make(chan func()), drains: make(chan string, 1), leaving: make(chan struct{}),
+	}
 	s.places.seed = maphash.MakeSeed()
 	if err := s.apply(&c); err != nil {
 		return nil, err
@@ -162,6 +180,10 @@ func newServer(c config.Config, log *slog.Logger, o Options) (*Server, error) {
 	}
 	if want := loops + spareProcs; runtime.GOMAXPROCS(0) < want {
 		runtime.GOMAXPROCS(want)
+	}
+	if err := s.openArchive(&c); err != nil {
+		s.release()
+		return nil, err
 	}
 	s.sealer = newSealer(s)
 	s.behind = newBehind(s)
@@ -179,11 +201,13 @@ func newServer(c config.Config, log *slog.Logger, o Options) (*Server, error) {
 	s.public = newPublicHTTP(s)
 	if s.reactor, err = poller.New(s.pollerConfig(loops, sockets.public)); err != nil {
 		s.closeSpool()
+		s.release()
 		return nil, err
 	}
 	if s.controlListener, err = s.listenControl(sockets.control); err != nil {
 		s.reactor.Stop()
 		s.closeSpool()
+		s.release()
 		return nil, fmt.Errorf("control listener: %w", err)
 	}
 	if s.controlListener != nil {
@@ -239,6 +263,7 @@ func (s *Server) Start() {
 
 // Close drains and stops everything. See Run for its error.
 func (s *Server) Close() error {
+	close(s.leaving)
 	err := s.drain()
 	s.sealer.close()
 	if s.stopReactor() {
@@ -246,9 +271,15 @@ func (s *Server) Close() error {
 	}
 	s.shutDownHTTP()
 	s.behind.close()
+	s.release()
 	s.service.close()
 	s.log.Info("stopped")
 	return err
+}
+
+// release closes what is no viewer's and no listener's, when nothing uses it any more.
+func (s *Server) release() {
+	s.closeArchive()
 }
 
 func (s *Server) closeSpool() {

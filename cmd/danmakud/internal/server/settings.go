@@ -123,45 +123,68 @@ func roomConfig(c *config.Config) room.Config {
 	}
 }
 
-// reload reads the settings again and takes over what can change. Whatever goes
-// wrong, the settings in force stay. Goroutine of Run only.
-func (s *Server) reload() {
+// reload reads the settings again and takes over what can change; what has changed
+// and what needs a restart to is returned. Whatever goes wrong, the settings in
+// force stay. Goroutine of Run only.
+func (s *Server) reload() (changed, restart []string, err error) {
 	s.service.reloading()
 	defer func() { s.service.ready(s.status()) }()
 	next, err := s.options.Reread()
 	if errors.Is(err, config.ErrNoFile) {
-		s.log.Warn("SIGHUP without effect", "reason", err.Error())
-		return
+		s.log.Warn("reload without effect", "reason", err.Error())
+		return nil, nil, err
 	}
 	var merged config.Config
-	var changed, restart []config.Change
+	var differ, stay []config.Change
 	if err == nil {
-		merged, changed, restart, err = s.asked.Merge(&next)
+		merged, differ, stay, err = s.asked.Merge(&next)
 	}
 	if err == nil {
-		err = s.apply(&merged)
+		err = s.takeOver(&merged)
 	}
 	if err != nil {
 		s.log.Error("settings not reloaded, all stay as they were", "error", err.Error())
-		return
+		return nil, nil, err
 	}
-	s.asked = merged
-	// The line below must pass under the old level or the new one.
-	if s.options.SetLevel != nil {
-		if s.log.Enabled(context.Background(), slog.LevelInfo) {
-			defer s.options.SetLevel(merged.LogLevel)
-		} else {
-			s.options.SetLevel(merged.LogLevel)
-		}
-	}
-	texts := make([]string, len(changed))
-	for i, c := range changed {
-		texts[i] = c.String()
-	}
-	for _, c := range restart {
+	for _, c := range stay {
 		s.log.Warn("setting needs a restart to change", "setting", c.Flag, "running", c.Before, "file", c.After)
 	}
-	s.log.Info("settings reloaded", "changed", texts)
+	changed, restart = changeTexts(differ), changeTexts(stay)
+	s.announce("settings reloaded", "changed", changed)
+	return changed, restart, nil
+}
+
+// takeOver puts settings in force for good, all but the log level, which announce
+// does. Goroutine of Run only.
+func (s *Server) takeOver(c *config.Config) error {
+	err := s.apply(c)
+	if err == nil {
+		s.asked = *c
+	}
+	return err
+}
+
+// announce logs a change of the settings, and takes over the log level: the line
+// must pass under the old one or the new one. Goroutine of Run only.
+func (s *Server) announce(message string, args ...any) {
+	set := s.options.SetLevel
+	if set == nil {
+		set = func(string) {}
+	}
+	if s.log.Enabled(context.Background(), slog.LevelInfo) {
+		defer set(s.asked.LogLevel)
+	} else {
+		set(s.asked.LogLevel)
+	}
+	s.log.Info(message, args...)
+}
+
+func changeTexts(changes []config.Change) []string {
+	texts := make([]string, len(changes))
+	for i, c := range changes {
+		texts[i] = c.String()
+	}
+	return texts
 }
 
 // adoptRules makes the settings in force those of this loop.
