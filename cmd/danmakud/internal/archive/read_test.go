@@ -169,19 +169,44 @@ func TestRetracts(t *testing.T) {
 
 // TestRetractThroughTheRoom: what the room sends is what the archive understands.
 func TestRetractThroughTheRoom(t *testing.T) {
-	a := open(t, Options{})
+	a, s := open(t, Options{}), newSealer(t)
 	defer mustClose(t, a)
-	lay(t, a, "r", base, line(1<<47, base, "x")+line(7, base, "y"))
-	s := newSealer(t)
-	b := s.batch("r", base, room.Comment{UID: 1, Text: "gone", Kind: room.KindChat})
-	id, _, ok := lineID(b.CommentsJSON())
-	if !ok {
-		t.Fatalf("no id in %s", b.CommentsJSON())
+	var ids []uint64
+	for i := range 4 {
+		b := s.batch("r", base.Add(time.Duration(i)*time.Second), says(fmt.Sprint(i)))
+		id, everything, ok := lineID(b.CommentsJSON())
+		if !ok || everything {
+			t.Fatalf("no id in %s", b.CommentsJSON())
+		}
+		ids = append(ids, id)
+		a.Append(b)
 	}
-	a.Append(b)
-	wait(t, a, 1)
-	lay(t, a, "r", base.Add(time.Hour), retract(id, base))
-	if said, _ := exported(t, a, "r", time.Time{}, time.Time{}); !slices.Equal(said, []string{"x", "y"}) {
+	check := func(do func(r *room.Room) error, want ...string) {
+		t.Helper()
+		r := s.hub.Find("r")
+		s.now += int64(time.Minute)
+		if err := do(r); err != nil {
+			t.Fatal(err)
+		}
+		b := r.Seal(s.now, base.UnixMilli())
+		r.Posted()
+		before := a.Counts().Batches
+		a.Append(b)
+		eventually(t, "written", func() bool { return a.Counts().Batches == before+1 || a.queue.held() == 0 })
+		if said, _ := exported(t, a, "r", time.Time{}, time.Time{}); !slices.Equal(said, want) {
+			t.Errorf("got %q, want %q", said, want)
+		}
+	}
+	wait(t, a, 4)
+	retract := func(id uint64) func(r *room.Room) error {
+		return func(r *room.Room) error { _, _, err := r.Retract(id, s.now, base.UnixMilli()); return err }
+	}
+	check(retract(ids[1]), "0", "2", "3")
+	check(retract(ids[3]), "0", "2")
+	check(func(r *room.Room) error { _, err := r.Clear(s.now, base.UnixMilli()); return err })
+	a.Append(s.batch("r", base.Add(time.Minute), says("after")))
+	wait(t, a, 8)
+	if said, _ := exported(t, a, "r", time.Time{}, time.Time{}); !slices.Equal(said, []string{"after"}) {
 		t.Errorf("got %q", said)
 	}
 }

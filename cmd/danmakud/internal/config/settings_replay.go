@@ -40,7 +40,7 @@ var tableReplay = []definition{
 		value: func(c *Config) pflag.Value { return textValue{&c.Archive} },
 	},
 	{
-		flag: "archive-size", def: "67108864",
+		flag: "archive-size", def: "64MiB",
 		help:  "size at which a file of the archive is finished, such as 64MiB",
 		value: func(c *Config) pflag.Value { return sizeValue{&c.ArchiveSize} },
 		check: within("archive-size", func(c *Config) int64 { return c.ArchiveSize }, archiveSizeMin, archiveSizeMax),
