@@ -34,6 +34,7 @@ func TestDefaults(t *testing.T) {
 	want := Config{
 		Tokens:           defaultTokens,
 		Governor:         Governor{BudgetBytes: 256 << 10},
+		Moderation:       defaultModeration,
 		Listen:           []string{":8080"},
 		Control:          "127.0.0.1:8081",
 		MaxRooms:         100000,
