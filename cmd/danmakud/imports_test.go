@@ -95,6 +95,8 @@ var importRules = []struct {
 	{"github.com/pelletier/go-toml/", in("cmd/danmakud/internal/config"), "settings are read in one place"},
 	{"github.com/coreos/go-systemd/", in("cmd/danmakud"), "libraries do not know what started them"},
 	{"github.com/HdrHistogram/", in("bench"), "only the load tool keeps histograms"},
+	{"go.etcd.io/bbolt", in("cmd/danmakud/internal/moderation"), "one store keeps what outlives the process"},
+	{"golang.org/x/text", in("cmd/danmakud/internal/moderation"), "only moderation compares texts"},
 	{"github.com/golang-jwt/jwt/", func(s source) bool { return s.test || in("cmd/danmakud/internal/token")(s) }, "tokens are judged in one place"},
 	{"github.com/valyala/fastjson", in("cmd/danmakud/internal/server"), "only a session parses what viewers say"},
 	{"github.com/coder/websocket", testOnly, "other libraries serve as foreign clients in tests"},

@@ -1,7 +1,7 @@
 // Package moderation decides what becomes of a comment before it is published, and
 // keeps what was decided about people and rooms.
 //
-//	comment ─► Engine.Judge ─► Verdict: pass, masked, rejected, held, shadowed, to be reviewed
+//	comment ─► Desk.Judge ─► Verdict: pass, masked, rejected, held, shadowed, to be reviewed
 //	                │
 //	                ├─ sanctions (mute, ban, shadow)      ◄─ API, moderators ─► Store (bbolt)
 //	                ├─ slow mode, duplicates, buckets     by user, by address
@@ -57,7 +57,7 @@ const (
 
 // Sanction is a measure against a user or an address.
 type Sanction struct {
-	ID      string       `json:"id"`                // made by the engine
+	ID      string       `json:"id"`                // made by the desk
 	Kind    SanctionKind `json:"kind"`              //
 	Room    string       `json:"room,omitempty"`    // "" = in all rooms
 	User    string       `json:"user,omitempty"`    // public id; one of User and Address is set
@@ -88,6 +88,9 @@ type HeldComment struct {
 	Text string    `json:"text"`
 	List string    `json:"list,omitempty"`
 	At   time.Time `json:"at"`
+
+	// Comment is what to publish if it is released. Its strings must be its own.
+	Comment room.Comment `json:"-"`
 }
 
 // WordList is a named list of words and what becomes of a comment with one of them.

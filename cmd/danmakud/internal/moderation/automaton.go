@@ -1,0 +1,119 @@
+package moderation
+
+import (
+	"errors"
+	"slices"
+	"sort"
+)
+
+// automaton finds all words of all lists in one pass (Aho and Corasick, 1975), a
+// step for each code point whatever the words are. Its trie is a double array: the
+// child of state s by code c is state base[s]+c, if that has s as its check. It is
+// made once and then only read, by any goroutine.
+type automaton struct {
+	codes  map[rune]uint16 // codes of what is beyond the table
+	low    []uint16        // codes of code points below tableEnd; 0 = in no word
+	states []state
+	ends   []end // index 0 is not used
+}
+
+// state has 16 bytes, four to a cache line: a step reads one or two.
+type state struct {
+	base  int32  // where its children are
+	check int32  // whose child it is; -1 = free
+	fail  int32  // the state of the longest suffix that is in the trie too
+	ends  uint32 // index of the first word that ends here, 0 = none
+}
+
+// end is a word that ends at a state, and the next one that does.
+type end struct {
+	list   uint8  // index of the list that has the word
+	length uint16 // in folded code points
+	next   uint32
+}
+
+// word is one of a list's, folded.
+type word struct {
+	runes []rune
+	list  uint8
+}
+
+// runesMax bounds distinct characters over all words: a code has 16 bits.
+const runesMax = 1<<16 - 1
+
+// newAutomaton builds it of words that are not empty. It keeps none of their memory.
+func newAutomaton(words []word) (*automaton, error) {
+	a := &automaton{low: make([]uint16, tableEnd), codes: make(map[rune]uint16), ends: make([]end, 1)}
+	if err := a.number(words); err != nil {
+		return nil, err
+	}
+	t := newTrie(a, words)
+	t.place()
+	t.link()
+	a.states = slices.Clip(slices.Clone(t.states))
+	a.ends = slices.Clip(a.ends)
+	return a, nil
+}
+
+// number gives each character a code, the most frequent the lowest: then the
+// children of a state lie close together and the arrays have few holes.
+func (a *automaton) number(words []word) error {
+	count := make(map[rune]int)
+	for _, w := range words {
+		for _, r := range w.runes {
+			count[r]++
+		}
+	}
+	if len(count) > runesMax {
+		return errors.New("the words have more than 65,535 different characters")
+	}
+	order := make([]rune, 0, len(count))
+	for r := range count {
+		order = append(order, r)
+	}
+	sort.Slice(order, func(i, j int) bool {
+		if count[order[i]] != count[order[j]] {
+			return count[order[i]] > count[order[j]]
+		}
+		return order[i] < order[j]
+	})
+	for i, r := range order {
+		if r < tableEnd {
+			a.low[r] = uint16(i + 1)
+		} else {
+			a.codes[r] = uint16(i + 1)
+		}
+	}
+	return nil
+}
+
+func (a *automaton) code(r rune) int32 {
+	if r < tableEnd {
+		return int32(a.low[r])
+	}
+	return int32(a.codes[r])
+}
+
+// step returns the state after r.
+func (a *automaton) step(s int32, r rune) int32 {
+	c := a.code(r)
+	if c == 0 {
+		return 0
+	}
+	for {
+		at := &a.states[s]
+		if child := at.base + c; uint32(child) < uint32(len(a.states)) && a.states[child].check == s {
+			return child
+		}
+		if s == 0 {
+			return 0
+		}
+		s = at.fail
+	}
+}
+
+// bytes is the memory it holds.
+func (a *automaton) bytes() int {
+	const stateSize, endSize, codeSize, codesEntry = 16, 8, 2, 16
+	return len(a.states)*stateSize + len(a.ends)*endSize + len(a.low)*codeSize + len(a.codes)*codesEntry
+}
