@@ -17,10 +17,10 @@ HAVE_CC := $(shell command -v $$($(GO) env CC) >/dev/null 2>&1 && echo yes)
 RACE := $(if $(HAVE_CC),-race)
 NO_RACE := $(if $(HAVE_CC),,no C compiler: the tests run without the race detector)
 
-.PHONY: help build run generate test lint vet unit verify soak fuzz bench browser compat conformance clean
+.PHONY: help build run generate test lint vet unit verify soak fuzz bench browser compat conformance deploy-check packages image clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build danmakud and the load tool into bin/
 	@mkdir -p bin
@@ -43,7 +43,7 @@ lint: vet ## gofmt, vet for Linux, darwin and FreeBSD, import rule, shell script
 	if [ -n "$$unformatted" ]; then echo "not formatted by gofmt:"; echo "$$unformatted"; exit 1; fi
 	$(GO) test -run 'TestImportRule|TestNames|TestNoLeftovers|TestFunctionsAreShort' ./cmd/danmakud
 	@if command -v shellcheck >/dev/null 2>&1; \
-	then shellcheck .ci/run .ci/compat/install && shellcheck -e SC3013 .ci/browser/run.sh; \
+	then shellcheck .ci/run .ci/compat/install deploy/check deploy/packages/*.sh && shellcheck -e SC3013 .ci/browser/run.sh; \
 	else echo 'skipped: shellcheck is not installed'; fi
 
 vet:
@@ -84,6 +84,19 @@ compat: ## WebSocket clients of others against a real server, installed if need 
 
 conformance: ## RFC 6455 and 7692 case by case, in memory and over sockets; prints the groups
 	$(GO) test -count=1 -v -run Conformance ./cmd/danmakud/internal/conformance ./cmd/danmakud
+
+deploy-check: ## what is below deploy/: image, chart, unit, packages, by the tools that are there
+	deploy/check
+
+packages: ## archives, deb and rpm into out/dist with goreleaser, as a release would have them
+	goreleaser release --snapshot --clean --skip=docker,publish
+
+image: ## container image danmakud:latest with docker or buildah
+	@mkdir -p out/image/linux/$$($(GO) env GOARCH) out/image/deploy/docker
+	CGO_ENABLED=0 GOOS=linux $(GO) build -trimpath -ldflags '-s -w $(LDFLAGS)' -o out/image/linux/$$($(GO) env GOARCH)/danmakud ./cmd/danmakud
+	cp -R deploy/docker/data out/image/deploy/docker/
+	@if command -v docker >/dev/null 2>&1; then builder='docker build'; else builder='buildah bud --format docker'; fi; \
+	$$builder --build-arg TARGETPLATFORM=linux/$$($(GO) env GOARCH) -t danmakud -f deploy/docker/Dockerfile out/image
 
 clean: ## remove what was built
 	rm -rf bin out
