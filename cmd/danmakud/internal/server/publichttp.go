@@ -16,7 +16,7 @@ import (
 )
 
 // publicHTTP serves requests on the public port that are no WebSocket upgrade:
-// the demo page, /healthz and /readyz. Loops hand over the sockets.
+// the demo page, /healthz, /readyz and the replay. Loops hand over the sockets.
 type publicHTTP struct {
 	// Fixed after construction.
 	server   *Server
@@ -40,6 +40,7 @@ func newPublicHTTP(s *Server) *publicHTTP {
 	mux.Handle("/", page.Handler())
 	mux.HandleFunc("/healthz", s.Healthz)
 	mux.HandleFunc("/readyz", s.Readyz)
+	s.serveReplay(mux)
 	p.http = &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: s.settings().HandshakeTimeout,
