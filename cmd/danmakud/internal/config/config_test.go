@@ -32,6 +32,7 @@ func lookupIn(env map[string]string) func(string) (string, bool) {
 // noticed, and so is a field that no entry of the table fills.
 func TestDefaults(t *testing.T) {
 	want := Config{
+		API:              defaultAPI,
 		Tokens:           defaultTokens,
 		Governor:         Governor{BudgetBytes: 256 << 10},
 		Moderation:       defaultModeration,
