@@ -41,12 +41,14 @@ func (h *handler) command(s poller.Slot, msg []byte) {
 		h.like(s, &f, ref)
 	case "switch":
 		h.switchRoom(s, &f, ref)
+	case "token":
+		h.renew(s, &f, ref)
 	case "ping":
 		if h.spend(s, ref) {
 			h.replyPong(ref)
 		}
 	default:
-		h.refuseCommand(s, ref, refusedBadType, "type is comment, like, switch or ping", 0)
+		h.refuseCommand(s, ref, refusedBadType, "type is comment, like, switch, token or ping", 0)
 	}
 }
 
@@ -180,8 +182,8 @@ func (h *handler) switchRoom(s poller.Slot, f *fields, ref string) {
 		h.refuseCommand(s, ref, refusedBadField, "a room name is 1 to 64 of A-Z a-z 0-9 _ . : -", 0)
 		return
 	}
-	if !h.person(s).mayEnter(name) {
-		h.refuseCommand(s, ref, refusedForbidden, "your token is not for this room", 0)
+	if !h.maySwitch(s, name) {
+		h.refuseCommand(s, ref, refusedForbidden, "you are not let into this room; connect to it anew", 0)
 		return
 	}
 	if !h.spend(s, ref) {

@@ -45,6 +45,7 @@ type handler struct {
 	whole    wsproto.Assembler        // of messages in one frame, about which nothing is remembered
 	partials map[poller.Slot]*partial // what connections have begun and not finished
 	persons  persons                  // viewers who are no guests
+	asked    map[poller.Slot]*asking  // viewers about whom the site is being asked
 	backlog  []poller.Handle          // connections with frames at hand, in rotation
 
 	lingering    int // connections that were turned away and are not closed yet
@@ -74,6 +75,7 @@ func newHandler(s *Server, l *poller.Loop) *handler {
 		inflater: wsproto.NewInflater(),
 		partials: make(map[poller.Slot]*partial),
 		persons:  newPersons(),
+		asked:    make(map[poller.Slot]*asking),
 	}
 	h.adoptRules()
 	h.shard = room.NewShard(s.hub, l.Index(), loopWriter{h})
@@ -174,6 +176,7 @@ func (h *handler) Closed(s poller.Slot, r poller.Reason) {
 	h.shard.Forget(uint32(s), h.loop.Now())
 	h.forgetPartial(s)
 	h.persons.forget(s)
+	delete(h.asked, s)
 	h.placeOf(s).giveBack()
 	if c.is(markTurnedAway) {
 		h.lingering--
@@ -213,6 +216,7 @@ func (h *handler) lastWords(s poller.Slot, r poller.Reason) {
 	c.deadline = h.deadline(closeLinger)
 	h.forgetPartial(s)
 	h.persons.forget(s)
+	h.forgetAsked(s)
 	if len(h.out) > 0 && h.loop.Open(s) {
 		h.shard.LastReply(uint32(s), h.out, h.loop.Now())
 	}

@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/danmakud/danmakud/cmd/danmakud/internal/config"
 	"github.com/danmakud/danmakud/poller"
 	"github.com/danmakud/danmakud/room"
 	"github.com/danmakud/danmakud/wsproto"
@@ -48,29 +47,27 @@ func (h *handler) upgrade(s poller.Slot, head, rest []byte) {
 	if !h.forwarded(s, head) {
 		return
 	}
+	h.letIn(s, head, rest, nil)
+}
+
+// letIn upgrades a connection and joins its room, if it may. who is the viewer if
+// that has been found out; nil if it has not.
+func (h *handler) letIn(s poller.Slot, head, rest []byte, who *person) {
 	var wish joinWish
-	reply, accepted, err := h.rules.upgrader.Upgrade(h.out, head, func(r *wsproto.Request) error {
-		if err := wish.read(r); err != nil {
+	reply, accepted, err := h.rules.upgrader.Upgrade(h.out, head, func(r *wsproto.Request) (err error) {
+		if err = wish.read(r); err != nil || who != nil {
 			return err
 		}
 		if h.moveHome(s, wish.room, head, rest) {
 			return errMoved
 		}
-		return h.identify()
+		if who, err = h.identify(r, wish.room); err != nil || h.config.ConnectURL == "" {
+			return err
+		}
+		return h.ask(s, r, wish.room, who, head, rest)
 	})
-	var refusal *wsproto.Refusal
-	switch {
-	case err == nil:
-	case errors.Is(err, errMoved):
-		return
-	case errors.Is(err, wsproto.ErrNoUpgrade):
-		h.handOver(s, head, rest)
-		return
-	case errors.As(err, &refusal):
-		h.refuse(s, refusal, refusalReason(refusal))
-		return
-	default:
-		h.refuse(s, &wsproto.Refusal{Status: 400, Message: err.Error()}, reasonBadRequest)
+	if err != nil {
+		h.turnDown(s, head, rest, err)
 		return
 	}
 	c := h.session(s)
@@ -84,20 +81,15 @@ func (h *handler) upgrade(s poller.Slot, head, rest []byte) {
 	}
 	c.state, c.deadline = stateOpen, 0
 	c.uid = h.server.nextUID.Add(1)
+	if who != &h.rules.guest {
+		h.persons.set(s, who)
+	}
 	h.upgraded++
 	h.out = reply
 	h.welcome(s, &entry)
 	if len(rest) > 0 {
 		h.frames(s, rest)
 	}
-}
-
-// identify finds out who asks to be let in.
-func (h *handler) identify() error {
-	if h.config.Guests == config.GuestsNone {
-		return &wsproto.Refusal{Status: 403, Message: "guests are not let in; connect with a token"}
-	}
-	return nil
 }
 
 // refuseEntry answers who finds no place in its room.

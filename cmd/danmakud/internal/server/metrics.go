@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/token"
 	"github.com/danmakud/danmakud/poller"
 	"github.com/danmakud/danmakud/room"
 	"github.com/prometheus/client_golang/prometheus"
@@ -59,11 +60,12 @@ type loopCounts struct {
 	refused                     [refusals]uint64
 	comments, likes, handshakes uint64
 	moved, inflated, cut        uint64
+	persons                     int
 }
 
 // counts copies the counters. Loop goroutine only.
 func (h *handler) counts() loopCounts {
-	return loopCounts{h.shard.Counts(), h.closes, h.refused, h.comments, h.likes, h.upgraded, h.moved, h.inflated, h.cut}
+	return loopCounts{h.shard.Counts(), h.closes, h.refused, h.comments, h.likes, h.upgraded, h.moved, h.inflated, h.cut, len(h.persons.bySlot)}
 }
 
 // collect asks each loop for its counts and adds them up. A loop that does not
@@ -124,6 +126,7 @@ func (s *loopCounts) add(c *loopCounts) {
 	s.moved += c.moved
 	s.inflated += c.inflated
 	s.cut += c.cut
+	s.persons += c.persons
 }
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
@@ -175,6 +178,12 @@ var (
 	descWithdrawn   = desc("comments_withdrawn_total", "Comments taken back before they were sent.")
 	descForgotten   = desc("superchats_forgotten_total", "Running superchats not kept for who joins because a room had too many.")
 	descErrors      = desc("refused_messages_total", "Messages answered with an error.", "code")
+	descTokens      = desc("tokens_refused_total", "Viewers' tokens that were not good.", "problem")
+	descRevocations = desc("revocations", "Revoked tokens and users that are kept.")
+	descConnect     = desc("connect_total", "Questions to --connect-url, by how they ended.", "outcome")
+	descConnectGone = desc("connect_gone_total", "Viewers who had left when the answer of --connect-url came.")
+	descConnectWait = desc("connect_waiting", "Questions to --connect-url that wait for their turn.")
+	descPersons     = desc("token_holders", "Viewers in a room who are no guests.")
 	descDropped     = desc("replies_dropped_total", "Replies dropped because too many waited for a viewer.")
 	descHandshakes  = desc("handshakes_total", "Completed WebSocket handshakes.")
 	descMoved       = desc("moved_total", "Connections moved to the loop of their small room.")
@@ -271,6 +280,8 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	for code, n := range sum.refused {
 		counter(descErrors, n, refusalCodes[code])
 	}
+	m.collectTokens(counter, gauge)
+	gauge(descPersons, float64(sum.persons))
 	for _, r := range allReasons() {
 		counter(descCloses, sum.closes[r], reasonName(r))
 	}
@@ -288,6 +299,19 @@ func (m *metrics) collectArchive(counter func(*prometheus.Desc, uint64, ...strin
 	counter(descArchivedBytes, c.Bytes)
 	counter(descArchiveDropped, c.Dropped)
 	counter(descArchiveErrors, c.Errors)
+}
+
+func (m *metrics) collectTokens(counter func(*prometheus.Desc, uint64, ...string), gauge func(*prometheus.Desc, float64)) {
+	s := m.server
+	for i, p := range token.Problems() {
+		counter(descTokens, s.tokenProblems[i].Load(), p.Name)
+	}
+	gauge(descRevocations, float64(s.revocations.Len()))
+	for o := range outcomes {
+		counter(descConnect, s.callback.count[o].Load(), outcomeNames[o])
+	}
+	counter(descConnectGone, s.callback.gone.Load())
+	gauge(descConnectWait, float64(s.callback.pool.waiting()))
 }
 
 func (m *metrics) collectPoller(counter func(*prometheus.Desc, uint64, ...string), st *poller.Stats) {

@@ -14,9 +14,12 @@ type person struct {
 	role    room.Role //
 	rooms   []string  // names, or beginnings of names with a * behind; nil = all
 	silent  bool      // watches and does not speak
+	subject string    // whom the token is for: user, unless the callback says otherwise; "" = no token
 	tokenID string    // "" = the token has none
 	issued  int64     // Unix seconds; 0 = the token does not say
 	expires int64     // Unix seconds; 0 = never
+
+	answered bool // by --connect-url: what it said of user, name, role and rooms stays
 }
 
 // holder is one connection of somebody who is no guest. Guests have none.
@@ -116,7 +119,17 @@ func (h *handler) dismiss(s poller.Slot, message, word string, r poller.Reason) 
 	h.finish(s, codeToken, word, r)
 }
 
-// mayEnter reports whether p's token is good for a room.
+// maySwitch reports whether the viewer at s may go on to a room. Where the site is
+// asked at connect it has been asked about the room one is in.
+func (h *handler) maySwitch(s poller.Slot, name string) bool {
+	p := h.person(s)
+	if p == &h.rules.guest && h.config.ConnectURL != "" {
+		return h.shard.RoomOf(uint32(s)).Name() == name
+	}
+	return p.mayEnter(name)
+}
+
+// mayEnter reports whether a room is among those that p is let into.
 func (p *person) mayEnter(name string) bool {
 	if p.rooms == nil {
 		return true

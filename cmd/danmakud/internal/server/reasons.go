@@ -34,6 +34,11 @@ const (
 	reasonTokenExpired                                       // the viewer's token came to its end
 	reasonKicked                                             // sent away by a moderator or operator
 	reasonBanned                                             // may not be here
+	reasonTokenRevoked                                       // the viewer's token was taken back
+	reasonUnauthorized                                       // no good token; answered with a 401
+	reasonForbidden                                          // not for this token, or not for guests; answered with a 403
+	reasonConnectDenied                                      // the connect callback says no; answered with a 403
+	reasonConnectFailed                                      // the connect callback says nothing; answered with a 503
 	reasonViolation                                          // wsproto.Violations()[reason-reasonViolation], then wsproto.Refusals()
 )
 
@@ -62,6 +67,11 @@ var reasonNames = map[poller.Reason]string{
 	reasonTokenExpired:     "token_expired",
 	reasonKicked:           "kicked",
 	reasonBanned:           "banned",
+	reasonTokenRevoked:     "token_revoked",
+	reasonUnauthorized:     "unauthorized",
+	reasonForbidden:        "forbidden",
+	reasonConnectDenied:    "connect_denied",
+	reasonConnectFailed:    "connect_failed",
 }
 
 // violationReasons numbers the violations of the protocol.

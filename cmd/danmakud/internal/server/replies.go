@@ -59,13 +59,17 @@ func (h *handler) replyError(ref string, code refusal, message string, retryMs i
 	h.replyText(append(p, '}'))
 }
 
+// replyAck says that a message with a ref was accepted. id is that of the comment,
+// 0 where there is none, or none yet.
 func (h *handler) replyAck(ref string, id uint64) {
 	var scratch [256]byte
-	p := append(scratch[:0], `{"type":"ack",`...)
-	p = appendRef(p, ref)
-	p = append(p, `"id":"`...)
-	p = room.AppendID(p, id)
-	h.replyText(append(p, '"', '}'))
+	p := append(scratch[:0], `{"type":"ack","ref":`...)
+	p = appendJSON(p, ref)
+	if id != 0 {
+		p = append(p, `,"id":"`...)
+		p = append(room.AppendID(p, id), '"')
+	}
+	h.replyText(append(p, '}'))
 }
 
 func (h *handler) replyPong(ref string) {

@@ -30,7 +30,7 @@ func (s *Server) forUser(ctx context.Context, user string, f visit) (int, error)
 			return 0, nil // nobody is called that
 		}
 		return s.forAll(ctx, func(h *handler, at poller.Slot) bool {
-			return h.session(at).uid == uid && h.persons.bySlot[at] == nil && f(h, at)
+			return h.session(at).uid == uid && h.person(at).user == "" && f(h, at)
 		})
 	}
 	return s.search(ctx, func(h *handler, done func(int)) { done(h.visitUser(user, f)) })

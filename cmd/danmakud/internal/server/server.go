@@ -29,6 +29,7 @@ import (
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/archive"
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/config"
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/doctor"
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/token"
 	"github.com/danmakud/danmakud/poller"
 	"github.com/danmakud/danmakud/room"
 	"github.com/danmakud/danmakud/wsproto"
@@ -67,6 +68,11 @@ type Server struct {
 	public    *publicHTTP
 	metrics   *metrics
 	behind    *behind
+	callback  *callback
+
+	revocations *token.Revocations
+	// saveRevocation keeps one over a restart; nil = they are not kept. Set before Start.
+	saveRevocation func(token.Revocation) error
 
 	archive *archive.Archive // nil = none
 	asks    chan func()      // for the goroutine of Run
@@ -81,6 +87,7 @@ type Server struct {
 	service  *service
 	watch    watch
 	attended int64 // when attend was called last, on the loops' clock
+	looked   int64 // when the files with keys were looked at last, likewise
 
 	stats statsCache // of what dashboards ask for; it has its own lock
 
@@ -92,10 +99,13 @@ type Server struct {
 	told         atomic.Uint64 // viewers that the drain said goodbye to
 	cutOff       atomic.Uint64 // of them, who had not taken it in time
 	rejected     struct{ rooms, room, http, addresses, behind atomic.Uint64 }
+	refreshing   atomic.Bool   // files with keys are being looked at
 	misforwarded atomic.Uint64 // X-Forwarded-For of trusted proxies that could not be read
 	injected     atomic.Uint64 // comments published by the control plane
 
 	taps taps
+
+	tokenProblems []atomic.Uint64 // tokens refused, by place in token.Problems
 
 	places addressTable // connections of each address; it has its own locks
 }
@@ -170,6 +180,8 @@ func newServer(c config.Config, log *slog.Logger, o Options) (*Server, error) {
 		asks:    make(chan func()), drains: make(chan string, 1), leaving: make(chan struct{}),
 	}
 	s.places.seed = maphash.MakeSeed()
+	s.revocations = token.NewRevocations(revocationsMost)
+	s.tokenProblems = make([]atomic.Uint64, len(token.Problems()))
 	if err := s.apply(&c); err != nil {
 		return nil, err
 	}
@@ -187,6 +199,7 @@ func newServer(c config.Config, log *slog.Logger, o Options) (*Server, error) {
 	}
 	s.sealer = newSealer(s)
 	s.behind = newBehind(s)
+	s.callback = newCallback(s)
 	rooms := roomConfig(&c)
 	rooms.Shards, rooms.Ring = loops, c.Ring
 	rooms.Epoch, rooms.FirstID = strconv.FormatInt(s.started.UnixMilli(), 36), firstID(s.started)
@@ -243,6 +256,7 @@ func (s *Server) pollerConfig(loops int, inherited []*os.File) poller.Config {
 func (s *Server) Start() {
 	s.service.start()
 	go s.sealer.run()
+	s.callback.pool.start(asksAtOnce)
 	go s.public.run()
 	control := "off"
 	if s.control != nil {
@@ -265,6 +279,7 @@ func (s *Server) Start() {
 func (s *Server) Close() error {
 	close(s.leaving)
 	err := s.drain()
+	s.callback.close()
 	s.sealer.close()
 	if s.stopReactor() {
 		s.closeSpool()

@@ -65,6 +65,7 @@ func join(t *testing.T, s *Server, room string) viewer {
 // message is any message of the server.
 type message struct {
 	Type, Room, Code, Ref, ID, Epoch, UID, Reason string
+	Name, Role                                    string
 	Seq, From, To, Batches, Likes, Sampled        uint64
 	Online                                        *int
 	RetryAfterMs                                  int64 `json:"retry_after_ms"`

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/config"
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/token"
 	"github.com/danmakud/danmakud/room"
 	"github.com/danmakud/danmakud/wsproto"
 )
@@ -24,6 +25,8 @@ type rules struct {
 	proxies     networks // whose connections begin with a PROXY header
 	trusted     networks // whose X-Forwarded-For counts
 	guest       person   // who all guests are
+
+	tokens *token.Verifier // nil: no token is taken
 }
 
 func newRules(c *config.Config) (*rules, error) {
@@ -49,11 +52,23 @@ func newRules(c *config.Config) (*rules, error) {
 		guest:       person{silent: c.Guests != config.GuestsSpeak},
 		rateLimited: fmt.Sprintf("at most %s a second", strconv.FormatFloat(c.CommentRate, 'g', -1, 64)),
 	}
+	if o := tokenOptions(c); o.Wanted() {
+		if r.tokens, err = token.New(o); err != nil {
+			return nil, err
+		}
+	}
 	if c.Compression {
 		// One frame for everybody means one window, the largest.
 		r.upgrader.Deflate = &wsproto.DeflateConfig{MinWindowBits: 15}
 	}
 	return r, nil
+}
+
+// tokenOptions is what of the settings is about tokens.
+func tokenOptions(c *config.Config) token.Options {
+	return token.Options{
+		Files: c.TokenKeys, JWKS: c.JWKS, Audience: c.TokenAudience, Issuer: c.TokenIssuer, MaxLife: c.TokenMaxLife,
+	}
 }
 
 // settings returns the settings in force, which must not be changed. Any
@@ -131,6 +146,7 @@ func (s *Server) reload() (changed, restart []string, err error) {
 	defer func() { s.service.ready(s.status()) }()
 	next, err := s.options.Reread()
 	if errors.Is(err, config.ErrNoFile) {
+		s.refreshKeys(true) // with a file all is made anew
 		s.log.Warn("reload without effect", "reason", err.Error())
 		return nil, nil, err
 	}

@@ -22,6 +22,8 @@ func (h *handler) Sweep() {
 			case now < c.deadline:
 			case c.is(markHeader):
 				h.loop.Close(s, reasonProxyHeader)
+			case h.asked[s] != nil:
+				h.refuse(s, &wsproto.Refusal{Status: 503, Message: "no answer in time whether you may enter", Header: []string{"Retry-After: 5"}}, reasonConnectFailed)
 			default:
 				h.refuse(s, &wsproto.Refusal{Status: 408, Message: "no complete request in time"}, reasonHandshakeTimeout)
 			}

@@ -47,8 +47,16 @@ func (v *verifier) turn(h *handler) {
 		if k.message != nil && state != stateOpen {
 			panic(fmt.Sprintf("server: slot %d in state %d has a message under way", s, state))
 		}
+		if q := h.asked[s]; q != nil && (state != stateHandshaking || q.head > len(k.bytes)) {
+			panic(fmt.Sprintf("server: slot %d in state %d is asked about, with %d bytes", s, state, len(k.bytes)))
+		}
 		if k.waiting {
 			waiting++
+		}
+	}
+	for s := range h.asked {
+		if h.partials[s] == nil {
+			panic(fmt.Sprintf("server: slot %d is asked about and has no head", s))
 		}
 	}
 	h.checkPersons()

@@ -83,6 +83,7 @@ func (s *Server) attend() {
 	now := poller.Now()
 	s.attended = now
 	turning := s.look(now)
+	s.attendKeys(now)
 	s.service.attend(now, turning, s.status())
 }
 

@@ -59,7 +59,7 @@ func (p *payload) take(name string, value json.RawMessage) error {
 		return text(value, &p.User, ValidUser, ErrUser)
 	case "name":
 		p.Name = ""
-		if err := text(value, &p.Name, func(s string) bool { return clean(s) }, ErrName); err != nil {
+		if err := text(value, &p.Name, ValidName, ErrName); err != nil {
 			return err
 		}
 		p.Name = CutName(p.Name)
@@ -113,18 +113,23 @@ func date(value json.RawMessage, to **jwt.NumericDate) error {
 // into all rooms by a mistake of whoever made the token.
 func (p *payload) takeRooms(value json.RawMessage) error {
 	var list jwt.ClaimStrings
-	if value[0] == 'n' || json.Unmarshal(value, &list) != nil || len(list) > roomsMax {
+	if value[0] == 'n' || json.Unmarshal(value, &list) != nil || !ValidRooms(list) {
 		return ErrRooms
 	}
-	p.Rooms = make([]string, 0, len(list))
+	p.Rooms = append([]string{}, list...)
+	return nil
+}
+
+// ValidRooms reports whether all of a list are names of rooms, or beginnings of
+// names with a * behind.
+func ValidRooms(list []string) bool {
 	for _, pattern := range list {
 		beginning, open := strings.CutSuffix(pattern, "*")
 		if !room.ValidName(beginning) && !(open && beginning == "") {
-			return ErrRooms
+			return false
 		}
-		p.Rooms = append(p.Rooms, pattern)
 	}
-	return nil
+	return len(list) <= roomsMax
 }
 
 // ValidUser reports whether a site may call a user that. What begins with the mark

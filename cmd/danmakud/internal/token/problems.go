@@ -28,12 +28,13 @@ var (
 	ErrRole      = &Problem{"role", "role is guest, viewer, vip, moderator, anchor or admin"}
 	ErrRooms     = &Problem{"rooms", "rooms is a list of at most 100 room names, or beginnings of names with a * behind"}
 	ErrClaims    = &Problem{"claims", "a claim of the token has the wrong type or size"}
+	ErrNoKeys    = &Problem{"no_keys", "this server takes no tokens; connect without one"}
 	ErrRevoked   = &Problem{"revoked", "the token has been revoked"}
 )
 
 var problems = []*Problem{
 	ErrMalformed, ErrAlgorithm, ErrKey, ErrKeyName, ErrSignature, ErrCritical, ErrNoExpiry, ErrExpired, ErrEarly,
-	ErrLife, ErrAudience, ErrIssuer, ErrUser, ErrName, ErrRole, ErrRooms, ErrClaims, ErrRevoked,
+	ErrLife, ErrAudience, ErrIssuer, ErrUser, ErrName, ErrRole, ErrRooms, ErrClaims, ErrNoKeys, ErrRevoked,
 }
 
 // Problems returns every one there is, so that each can be given its counter at

@@ -43,7 +43,9 @@ func (r *Revocations) Add(v Revocation) error {
 	}
 	before, found := place[key]
 	if !found && len(r.tokens)+len(r.users) >= r.most {
-		return ErrRevocationsFull
+		if r.sweep(v.At); len(r.tokens)+len(r.users) >= r.most {
+			return ErrRevocationsFull
+		}
 	}
 	if !found || v.At >= before.At {
 		place[key] = v
@@ -64,10 +66,9 @@ func (r *Revocations) Revoked(user, id string, issued int64) bool {
 	return found && issued <= v.At
 }
 
-// Sweep forgets those that no token can be good for any more at now, Unix seconds.
-func (r *Revocations) Sweep(now int64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+// sweep forgets those that no token can be good for any more at now, Unix seconds.
+// mu must be held.
+func (r *Revocations) sweep(now int64) {
 	for _, place := range []map[string]Revocation{r.tokens, r.users} {
 		for key, v := range place {
 			if v.Until != 0 && v.Until <= now {
