@@ -30,7 +30,8 @@ func (c *Config) Load(fs *pflag.FlagSet, lookup func(string) (string, bool)) (So
 	if dir, ok := lookup("CREDENTIALS_DIRECTORY"); ok {
 		l.credentials(dir)
 	}
-	s := Sources{path: c.File, fixed: l.given()}
+	s := Sources{path: c.File}
+	s.fixed, s.named = l.given()
 	if s.path != "" {
 		if err := l.file(s.path); err != nil {
 			return s, err
@@ -80,9 +81,8 @@ func (l *loader) environment(lookup func(string) (string, bool)) error {
 	return errors.Join(errs...)
 }
 
-// given is what has been set so far, as text.
-func (l *loader) given() []given {
-	var list []given
+// given is what has been set so far, as text, and whether a secret names a file.
+func (l *loader) given() (list []given, named bool) {
 	for _, d := range table {
 		f := l.fs.Lookup(d.flag)
 		if !f.Changed {
@@ -91,8 +91,9 @@ func (l *loader) given() []given {
 		text := f.Value.String()
 		if secret, ok := f.Value.(*secretText); ok {
 			text = secret.text
+			named = named || secret.names()
 		}
 		list = append(list, given{d.flag, text, l.origins[d.flag]})
 	}
-	return list
+	return list, named
 }

@@ -189,6 +189,34 @@ func TestSecretsStayHidden(t *testing.T) {
 	}
 }
 
+// TestSecretsAreReadAgain: a secret in a file can be replaced without any --config.
+func TestSecretsAreReadAgain(t *testing.T) {
+	withSecrets(t, "log-format", "origin")
+	path := file(t, word+"\n")
+	c, fs := bound(t, "--origin=file:"+path)
+	sources, err := c.Load(fs, lookupIn(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte("other\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	next, err := sources.Reread()
+	if err != nil {
+		t.Fatal(err)
+	}
+	merged, changed, _, err := c.Merge(&next)
+	if err != nil || !slices.Equal(merged.Origins, []string{"other"}) || !slices.Equal(changed, []Change{{"origin", hidden, hidden}}) {
+		t.Errorf("%q, changed %v, %v", merged.Origins, changed, err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sources.Reread(); err == nil {
+		t.Error("a file that is gone is no error")
+	}
+}
+
 func TestBadSecrets(t *testing.T) {
 	withSecrets(t, "log-format", "origin")
 	empty := file(t, "\n")

@@ -17,6 +17,7 @@ type Sources struct {
 
 	fixed []given // what the file cannot change
 	path  string  // of the file; empty: there is none
+	named bool    // a secret of fixed names a file
 }
 
 // given is a setting as one source gave it; of a secret the text may name a file,
@@ -29,11 +30,11 @@ type given struct {
 // ErrNoFile: there is no file that could be read again.
 var ErrNoFile = errors.New("no --config: there is no file to read again")
 
-// Reread makes the configuration anew from the file as it is now, and validates
-// it. What has left the file is back at its default.
+// Reread makes the configuration anew from the file, and the files of secrets, as
+// they are now, and validates it. What has left the file is back at its default.
 func (s Sources) Reread() (Config, error) {
 	var c Config
-	if s.path == "" {
+	if s.path == "" && !s.named {
 		return c, ErrNoFile
 	}
 	fs := pflag.NewFlagSet("", pflag.ContinueOnError)
@@ -45,8 +46,10 @@ func (s Sources) Reread() (Config, error) {
 		}
 		l.origins[g.flag] = g.origin
 	}
-	if err := l.file(s.path); err != nil {
-		return c, err
+	if s.path != "" {
+		if err := l.file(s.path); err != nil {
+			return c, err
+		}
 	}
 	if _, err := l.finish(); err != nil {
 		return c, err

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -59,6 +60,11 @@ func (v *secretText) items() []string {
 		return strings.Split(v.text, ",")
 	}
 	return []string{v.text}
+}
+
+// names reports whether any of it is in a file.
+func (v *secretText) names() bool {
+	return slices.ContainsFunc(v.items(), func(item string) bool { return strings.HasPrefix(strings.TrimSpace(item), secretFile) })
 }
 
 // secrets puts every secret that was given into the configuration.
