@@ -97,7 +97,7 @@ func TestHangupWithoutFile(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
 	v := s.join("a")
-	s.hangup("SIGHUP without effect")
+	s.hangup("reload without effect")
 	v.ping("still here")
 }
 
