@@ -45,6 +45,8 @@ func (s *Shard) LastReply(slot uint32, p []byte, now int64) {
 		s.w.Failed(slot, err)
 	} else if n < len(p) {
 		s.block(slot, m, &blockedOutput{rest: append([]byte(nil), p[n:]...), since: now})
+	} else if m.resuming {
+		s.sendBatches(slot, m, s.table[m.room-1], now)
 	}
 }
 
@@ -109,8 +111,17 @@ func (s *Shard) sendTorn(slot uint32, out *blockedOutput) (done bool, err error)
 // sendBatches writes what m is owed, one frame a system call, until it is up to
 // date or its socket is full.
 func (s *Shard) sendBatches(slot uint32, m *member, rs *roomShard, now int64) {
+	older := 0
 	for rs.owes(m) {
-		b := rs.batch(m.seq + 1)
+		b, e := rs.batch(m.seq+1), m.enc
+		held := b != nil && s.held(rs, b)
+		if b == nil && m.resuming {
+			if older++; older > resumeSlice {
+				s.block(slot, m, &blockedOutput{since: now}) // others' turn: the socket is writable
+				return
+			}
+			b, e = rs.room.older(rs.whole(m.seq+1), m.enc)
+		}
 		if b == nil {
 			s.skip(slot, m, rs, now)
 			if m.blocked || m.room == 0 {
@@ -118,7 +129,7 @@ func (s *Shard) sendBatches(slot uint32, m *member, rs *roomShard, now int64) {
 			}
 			continue
 		}
-		n, err := b.write(s.w, slot, m.enc, 0, s.held(rs, b))
+		n, err := b.write(s.w, slot, e, 0, held)
 		if err != nil {
 			s.w.Failed(slot, err)
 			return
@@ -132,23 +143,26 @@ func (s *Shard) sendBatches(slot uint32, m *member, rs *roomShard, now int64) {
 		m.seq, m.comments = uint32(b.Seq), uint32(b.Total)
 		s.count.FramesWritten++
 		s.count.CommentsDelivered += uint64(b.Comments)
-		if n < b.size(m.enc) {
-			s.block(slot, m, &blockedOutput{batch: b, enc: m.enc, off: n, since: now})
+		if n < b.size(e) {
+			s.block(slot, m, &blockedOutput{batch: b, enc: e, off: n, since: now})
 			return
 		}
 	}
+	m.resuming = false
 }
 
 // skip takes a viewer that lags behind the ring to the present: all but the
 // newest batch are passed over, and it is told how many and how many comments.
 func (s *Shard) skip(slot uint32, m *member, rs *roomShard, now int64) {
-	newest := rs.batch(uint32(rs.last))
-	before := uint32(newest.Total) - uint32(newest.Comments)
-	batches, comments := uint32(newest.Seq-1)-m.seq, before-m.comments
+	m.resuming = false
+	to, total := rs.last, uint32(rs.total)
+	if newest := rs.batch(uint32(rs.last)); newest != nil { // none yet where all have just come
+		to, total = to-1, total-uint32(newest.Comments)
+	}
+	batches, comments := uint32(to)-m.seq, total-m.comments
 	var scratch [128]byte
-	from := newest.Seq - uint64(batches)
-	p := appendSkipped(scratch[:0], from, newest.Seq-1, comments)
-	m.seq, m.comments = uint32(newest.Seq-1), before
+	p := appendSkipped(scratch[:0], to-uint64(batches)+1, to, comments)
+	m.seq, m.comments = uint32(to), total
 	s.count.BatchesSkipped += uint64(batches)
 	s.count.CommentsSkipped += uint64(comments)
 	var frame [160]byte

@@ -451,7 +451,7 @@ func TestSealAllocations(t *testing.T) {
 		h := NewHub(tc.config)
 		e, _ := NewShard(h, 0, &sink{}).Join(0, JoinRequest{Name: "r"}, 0)
 		r := e.Room
-		const runs = 20
+		const runs = 60
 		var ready []taken // what a room has collected, made before
 		for range runs + 1 {
 			for range 1000 {

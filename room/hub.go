@@ -38,6 +38,7 @@ type Hub struct {
 
 	deflating deflating
 	governors governors
+	keeping   keeping
 	due       dueList
 
 	mu sync.Mutex
@@ -61,8 +62,8 @@ func NewHub(c Config) *Hub {
 func (h *Hub) cfg() *Config { return h.settings.Load() }
 
 // Configure takes over what of c can change while the hub is in use: the ticks,
-// the bounds of what is pending and of a batch, the depth of the history, the number
-// of rooms and how batches are compressed.
+// the bounds of what is pending and of a batch, the depth of the history, what is
+// kept for who resumes, the number of rooms and how batches are compressed.
 // Batches sealed from now on follow it. Any goroutine.
 func (h *Hub) Configure(c Config) {
 	h.mu.Lock()
@@ -73,6 +74,7 @@ func (h *Hub) Configure(c Config) {
 	after.PendingComments, after.PendingBytes = c.PendingComments, c.PendingBytes
 	after.BudgetBytes, after.BudgetComments, after.Weights = c.BudgetBytes, c.BudgetComments, c.Weights
 	after.History, after.MaxRooms = c.History, c.MaxRooms
+	after.ResumeAge, after.ResumeBytes, after.ResumeTotal = c.ResumeAge, c.ResumeBytes, c.ResumeTotal
 	after.DeflateLevel, after.DeflateMin = c.DeflateLevel, c.DeflateMin
 	after = after.withDefaults()
 	h.settings.Store(&after)
@@ -151,8 +153,10 @@ func (h *Hub) evictLocked(now int64) bool {
 }
 
 // Sweep forgets rooms in which nobody has been for ten minutes, and those left
-// empty in which nothing was ever said. Call it every few seconds.
+// empty in which nothing was ever said; and of quiet rooms what was kept for who
+// resumes. Call it every few seconds.
 func (h *Hub) Sweep(now int64) {
+	h.forgetOld(now)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.sweepLocked(now, int64(lingerEmpty))
@@ -164,6 +168,7 @@ func (h *Hub) sweepLocked(now, linger int64) {
 		if r.online == 0 && !r.queued && (r.seq == 0 || now-r.emptied >= linger) {
 			r.gone = true
 			delete(h.rooms, name)
+			r.forgetLocked(len(r.kept.list))
 		}
 		r.running.expire(now)
 		r.mu.Unlock()

@@ -24,8 +24,9 @@ type Entry struct {
 	Resume     bool      // it was asked for
 	Resumed    bool      // and all batches after the one asked for will come
 
-	sealed uint64 // the room's newest batch
-	total  uint64 // comments up to and including Seq
+	total       uint64 // comments up to and including Seq
+	sealed      uint64 // the room's newest batch
+	sealedTotal uint64 // comments up to and including it
 }
 
 // enterLocked counts a member of a loop in. Error: ErrRoomFull.
@@ -41,8 +42,16 @@ func (r *Room) enterLocked(req *JoinRequest, shard int, now int64) (Entry, error
 	if r.members[shard]++; r.members[shard] == 1 {
 		r.wanted.add(shard)
 	}
-	e := Entry{Room: r, Seq: r.seq, sealed: r.seq, total: r.total, Online: r.online, Settings: s, Resume: req.Resume}
+	e := Entry{
+		Room: r, Seq: r.seq, total: r.total, sealed: r.seq, sealedTotal: r.total,
+		Online: r.online, Settings: s, Resume: req.Resume,
+	}
 	e.Superchats = r.running.running(now, r.seq)
-	e.History = r.recent.last(min(req.History, r.hub.cfg().History))
+	if req.Resume {
+		r.resumeLocked(req, &e)
+	}
+	if !e.Resumed {
+		e.History = r.recent.last(min(req.History, r.hub.cfg().History))
+	}
 	return e, nil
 }

@@ -49,6 +49,9 @@ type Config struct {
 	PendingBytes    int            // bytes of encoded comments likewise [2 MiB]
 	History         int            // newest comments shown to who joins; 0 = none
 	Ring            int            // batches kept per room for viewers that lag [16]
+	ResumeAge       time.Duration  // how long batches are kept for who was gone; below 0 = not at all [30 s]
+	ResumeBytes     int            // memory of those of one room [4 MiB]
+	ResumeTotal     int            // memory of those of all rooms [64 MiB]
 	MaxRooms        int            // rooms of the process [100,000]
 	DeflateLevel    int            // of compression, 1 to 9 [6]
 	DeflateMin      int            // bytes of a plain frame below which it is not compressed [1024]
@@ -104,6 +107,15 @@ func (c Config) withDefaults() Config {
 	}
 	if c.BudgetBytes <= 0 {
 		c.BudgetBytes = 256 << 10
+	}
+	if c.ResumeAge == 0 {
+		c.ResumeAge = 30 * time.Second
+	}
+	if c.ResumeBytes <= 0 {
+		c.ResumeBytes = 4 << 20
+	}
+	if c.ResumeTotal <= 0 {
+		c.ResumeTotal = 64 << 20
 	}
 	for role, w := range c.Weights {
 		if w <= 0 {

@@ -55,6 +55,8 @@ type Room struct {
 	wanted     shardSet          // shards with members
 	recent     history
 	running    superchats
+	kept       keptBatches
+	posted     uint64 // the newest batch that is encoded and in every inbox
 	gone       bool
 	emptied    int64 // when the last member left
 	books

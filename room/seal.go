@@ -85,6 +85,7 @@ func (r *Room) commitLocked(t *taken) *Batch {
 	b.frame(t.pending, &t.head)
 	b.wanted = r.encodings
 	r.rememberLocked(sent, t)
+	r.keepLocked(b)
 	r.adaptTickLocked(b.size(EncodingJSON))
 	r.hub.sealed.Add(1)
 	return b
@@ -111,10 +112,14 @@ func (r *Room) Posted() {
 	pending := r.pendingLocked()
 	r.queued = pending
 	r.due, r.quiet = r.sealed+r.tick.Load(), false
-	due := r.due
+	r.posted = r.seq
+	due, seq, sealed, kept := r.due, r.seq, r.sealed, r.weighLocked()
 	r.mu.Unlock()
 	if pending {
 		r.hub.due.push(due, r)
+	}
+	if kept {
+		r.hub.keep(r, seq, sealed)
 	}
 }
 

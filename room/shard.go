@@ -51,6 +51,9 @@ type Counts struct {
 	CommentsDelivered uint64 // comments in those frames
 	BatchesSkipped    uint64 // batches a lagging viewer was told it missed
 	CommentsSkipped   uint64
+	BatchesResumed    uint64 // batches from before their join that those who resumed had a claim to
+	Resumes           uint64 // joins that went on where they were
+	ResumesMissed     uint64 // joins that were told they cannot
 	BatchesUnsent     uint64 // batches owed to viewers when they left
 	BatchesMissed     uint64 // batches that never reached the shard (its inbox was full)
 	RepliesDropped    uint64 // replies to a blocked viewer beyond the bound
@@ -67,6 +70,7 @@ type member struct {
 	comments uint32 // low bits of the room's comment total at that sequence
 	enc      Encoding
 	blocked  bool // the socket was full: output waits in Shard.blocked
+	resuming bool // has not caught up since it resumed: what the ring lacks the room may have
 }
 
 // roomShard is one room as this loop sees it.
@@ -77,6 +81,7 @@ type roomShard struct {
 	ring    []*Batch // ring[seq % len], batches first..last
 	first   uint64
 	last    uint64 // newest batch delivered to this shard
+	total   uint64 // comments of the room up to and including it
 	ended   uint64 // newest batch of which a pass is over; newer ones are held, see spool.go
 	bytes   int    // memory of the batches in the ring
 
@@ -108,7 +113,8 @@ func (s *Shard) RoomOf(slot uint32) *Room {
 }
 
 // Join makes slot a member of a room, which is made if need be: every batch
-// sealed from now on is its. Loop goroutine only.
+// sealed from now on is its, and those since it was gone, if it resumes. These
+// follow the next Reply, which should be the welcome. Loop goroutine only.
 // Errors: ErrName, ErrRoomsFull, ErrRoomFull, ErrMember.
 func (s *Shard) Join(slot uint32, req JoinRequest, now int64) (Entry, error) {
 	m := s.member(slot)
@@ -121,14 +127,26 @@ func (s *Shard) Join(slot uint32, req JoinRequest, now int64) (Entry, error) {
 	}
 	rs := s.rooms[entry.Room]
 	if rs == nil {
-		rs = s.addRoom(entry.Room, entry.sealed)
+		rs = s.addRoom(entry.Room, entry.sealed, entry.sealedTotal)
 	}
 	m.room, m.place = rs.index+1, uint32(len(rs.members))
 	m.seq, m.comments, m.enc = uint32(entry.Seq), uint32(entry.total), req.Encoding
+	m.resuming = entry.Seq < entry.sealed
+	s.countResume(&entry)
 	rs.members = append(rs.members, slot)
 	s.count.Members++
 	s.audit.join(entry.Seq)
 	return entry, nil
+}
+
+func (s *Shard) countResume(e *Entry) {
+	switch {
+	case e.Resumed:
+		s.count.Resumes++
+		s.count.BatchesResumed += e.sealed - e.Seq
+	case e.Resume:
+		s.count.ResumesMissed++
+	}
 }
 
 // Leave ends slot's membership, if it has one. It may be called from within a
@@ -150,7 +168,7 @@ func (s *Shard) Leave(slot uint32, now int64) {
 	rs.members[m.place] = moved
 	s.member(moved).place = m.place
 	rs.members = rs.members[:end]
-	m.room, m.place = 0, 0
+	m.room, m.place, m.resuming = 0, 0, false
 	if end == 0 {
 		s.dropRoom(rs)
 	}
@@ -195,7 +213,7 @@ func (s *Shard) Deliver(batches []*Batch, now int64) {
 // keep puts b into the ring as the newest.
 func (s *Shard) keep(rs *roomShard, b *Batch) {
 	n := uint64(len(rs.ring))
-	rs.last = b.Seq
+	rs.last, rs.total = b.Seq, b.Total
 	rs.bytes += b.bytes
 	if rs.last-rs.first >= n {
 		s.dropOldest(rs)
@@ -217,11 +235,15 @@ func (s *Shard) dropOldest(rs *roomShard) {
 // batch returns the batch with the low sequence bits given, or nil when it is
 // older than the ring reaches.
 func (rs *roomShard) batch(seq uint32) *Batch {
-	if back := uint32(rs.last) - seq; uint64(back) > rs.last-rs.first {
+	whole := rs.whole(seq)
+	if whole < rs.first {
 		return nil
 	}
-	return rs.ring[(rs.last-uint64(uint32(rs.last)-seq))%uint64(len(rs.ring))]
+	return rs.ring[whole%uint64(len(rs.ring))]
 }
+
+// whole is the sequence, not beyond the newest, with these low bits.
+func (rs *roomShard) whole(seq uint32) uint64 { return rs.last - uint64(uint32(rs.last)-seq) }
 
 // owes reports whether batches newer than m's sequence are here. A member that
 // joined while batches were still on their way may be ahead of the shard.
@@ -234,8 +256,8 @@ func (rs *roomShard) begin(now int64) {
 	rs.began = now
 }
 
-func (s *Shard) addRoom(r *Room, seq uint64) *roomShard {
-	rs := &roomShard{room: r, ring: make([]*Batch, s.hub.cfg().Ring), first: seq + 1, last: seq, ended: seq}
+func (s *Shard) addRoom(r *Room, seq, total uint64) *roomShard {
+	rs := &roomShard{room: r, ring: make([]*Batch, s.hub.cfg().Ring), first: seq + 1, last: seq, ended: seq, total: total}
 	if n := len(s.free); n > 0 {
 		rs.index = s.free[n-1]
 		s.free = s.free[:n-1]

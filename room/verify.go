@@ -159,11 +159,27 @@ func (r *Room) check(shard, members int) {
 		panic(fmt.Sprintf("room: %s: took %d comments, sent %d, merged %d, sampled %d, withdrawn %d, pending %d",
 			r.name, b.audit.taken, b.total, b.merged, b.sampled, b.withdrawn, pending))
 	}
+	r.checkKept()
 	encodings := 0
 	for _, n := range r.encodings {
 		encodings += int(n)
 	}
 	if encodings != sum {
 		panic(fmt.Sprintf("room: %s: %v members by encoding, %d in all", r.name, r.encodings, sum))
+	}
+}
+
+// checkKept sees that the kept batches are the room's last ones, without a gap, and
+// that their bytes are the sum.
+func (r *Room) checkKept() {
+	bytes := 0
+	for i, b := range r.kept.list {
+		bytes += b.counted
+		if b.Room != r || b.Seq+uint64(len(r.kept.list)-1-i) != r.seq {
+			panic(fmt.Sprintf("room: %s: keeps %s/%d as %d of %d up to %d", r.name, b.Room.name, b.Seq, i, len(r.kept.list), r.seq))
+		}
+	}
+	if bytes != r.kept.bytes {
+		panic(fmt.Sprintf("room: %s: keeps %d bytes, counted as %d", r.name, bytes, r.kept.bytes))
 	}
 }
