@@ -86,7 +86,8 @@ func (g *governor) govern(t *taken, b budget) {
 	head.sampled += uint64(len(t.marks))                                      // as many digits as it may get
 	space := b.bytes - wsproto.HeaderSize(b.bytes) - payloadAround(&head) + 1 // the last comment has no comma
 	places := b.comments
-	g.lots, g.counts = g.lots[:0], append(g.counts[:0], make([]int, len(t.marks))...)
+	g.lots, g.counts = g.lots[:0], slices.Grow(g.counts[:0], len(t.marks))[:len(t.marks)]
+	clear(g.counts)
 	clear(g.first)
 	all := comments{t.pending[prefixRoom:], t.marks}
 	for i := range t.marks {

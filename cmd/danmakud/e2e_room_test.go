@@ -53,7 +53,7 @@ func TestMessagesOfAViewer(t *testing.T) {
 	s := startServer(t, "--comment-rate=0", "--tick=10ms")
 	v := s.join("m")
 	if w := v.welcome; w.Room != "m" || w.Epoch == "" || w.Seq != 0 || w.TickMs != 10 || w.Online == nil || *w.Online != 1 ||
-		!strings.HasPrefix(w.UID, "~") || w.History == nil || len(w.History) != 0 || w.Resumed {
+		!strings.HasPrefix(w.UID, "~") || w.History == nil || len(w.History) != 0 || w.Resumed != nil {
 		t.Errorf("welcome %+v", w)
 	}
 	v.send(`{"type":"comment","text":"  前方高能 \u4e2d😀\"\\<b> ","color":255,"mode":"top","size":"large","ref":"r","extra":[1]}`)

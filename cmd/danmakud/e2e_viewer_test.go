@@ -54,7 +54,7 @@ type message struct {
 	Sampled   int       `json:"sampled"`
 	UID       string    `json:"uid"`
 	History   []comment `json:"history"`
-	Resumed   bool      `json:"resumed"`
+	Resumed   *bool     `json:"resumed"`
 	Ref       string    `json:"ref"`
 	ID        string    `json:"id"`
 	Code      string    `json:"code"`
@@ -82,6 +82,7 @@ type comment struct {
 	Mode  string `json:"mode"`
 	Size  string `json:"size"`
 	Kind  string `json:"kind"`
+	Count int    `json:"count"`
 }
 
 func (m message) texts() []string {

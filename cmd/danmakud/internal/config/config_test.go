@@ -65,7 +65,7 @@ func TestDefaults(t *testing.T) {
 		DrainTime:        10 * time.Second,
 		Watchdog:         10 * time.Second,
 		HTTPConnections:  256,
-		Replay:           Replay{ArchiveSize: 64 << 20},
+		Replay:           Replay{ArchiveSize: 64 << 20, ResumeAge: 30 * time.Second, ResumeBytes: 4 << 20, ResumeTotal: 64 << 20},
 		LogLevel:         "info",
 		LogFormat:        "auto",
 	}
@@ -142,6 +142,9 @@ var settings = map[string]setting{
 	"watchdog":           {"30s", func(c *Config) any { return c.Watchdog }, 30 * time.Second},
 	"drain-time":         {"0s", func(c *Config) any { return c.DrainTime }, time.Duration(0)},
 	"http-connections":   {"16", func(c *Config) any { return c.HTTPConnections }, 16},
+	"resume-age":         {"0s", func(c *Config) any { return c.ResumeAge }, time.Duration(0)},
+	"resume-bytes":       {"1MiB", func(c *Config) any { return c.ResumeBytes }, 1 << 20},
+	"resume-total":       {"512MiB", func(c *Config) any { return c.ResumeTotal }, 512 << 20},
 	"archive":            {"/srv/said", func(c *Config) any { return c.Archive }, "/srv/said"},
 	"archive-size":       {"1GiB", func(c *Config) any { return c.ArchiveSize }, int64(1 << 30)},
 	"archive-keep":       {"720h", func(c *Config) any { return c.ArchiveKeep }, 720 * time.Hour},

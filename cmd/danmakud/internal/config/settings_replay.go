@@ -13,6 +13,10 @@ import (
 
 // Replay is what is kept of a room: for those who join or return, and for later.
 type Replay struct {
+	// ResumeAge is how long a room keeps its batches for viewers that come back; 0:
+	// it keeps none. ResumeBytes bounds those of one room, ResumeTotal of all.
+	ResumeAge                time.Duration
+	ResumeBytes, ResumeTotal int
 	// Archive is the folder into which all comments are written; empty: none is.
 	Archive string
 	// ArchiveSize is when a file of it is finished, ArchiveTotal what all may have
@@ -24,6 +28,13 @@ type Replay struct {
 	DPlayer bool
 }
 
+// What may be kept for viewers that come back.
+const (
+	resumeAgeMax   = 10 * time.Minute
+	resumeBytesMin = 64 << 10
+	resumeBytesMax = 1 << 40
+)
+
 // What an archive may be asked for.
 const (
 	archiveSizeMin  = 64 << 10 // below this there would be a file for every burst
@@ -34,6 +45,27 @@ const (
 )
 
 var tableReplay = []definition{
+	{
+		flag: "resume-age", def: "30s",
+		help:   "time for which a viewer that comes back gets all it missed; 0 = none",
+		value:  func(c *Config) pflag.Value { return durationValue{&c.ResumeAge} },
+		check:  withinOrZero("resume-age", func(c *Config) time.Duration { return c.ResumeAge }, clockMin, resumeAgeMax),
+		reload: true,
+	},
+	{
+		flag: "resume-bytes", def: "4194304",
+		help:   "memory of one room's batches for this",
+		value:  func(c *Config) pflag.Value { return bytesValue{&c.ResumeBytes} },
+		check:  within("resume-bytes", func(c *Config) int { return c.ResumeBytes }, resumeBytesMin, resumeBytesMax),
+		reload: true,
+	},
+	{
+		flag: "resume-total", def: "67108864",
+		help:   "memory of all rooms' batches for this",
+		value:  func(c *Config) pflag.Value { return bytesValue{&c.ResumeTotal} },
+		check:  within("resume-total", func(c *Config) int { return c.ResumeTotal }, resumeBytesMin, resumeBytesMax),
+		reload: true,
+	},
 	{
 		flag: "archive", def: "",
 		help:  "`FOLDER` into which all delivered comments are written, one file after the other for each room",

@@ -110,6 +110,9 @@ func (s *loopCounts) add(c *loopCounts) {
 	s.BatchesSkipped += c.BatchesSkipped
 	s.CommentsSkipped += c.CommentsSkipped
 	s.BatchesUnsent += c.BatchesUnsent
+	s.BatchesResumed += c.BatchesResumed
+	s.Resumes += c.Resumes
+	s.ResumesMissed += c.ResumesMissed
 	s.BatchesMissed += c.BatchesMissed
 	s.RepliesDropped += c.RepliesDropped
 	s.Blocked += c.Blocked
@@ -171,6 +174,10 @@ var (
 	descSkipped     = desc("batches_skipped_total", "Batches that lagging viewers were told they missed.")
 	descSkippedC    = desc("comments_skipped_total", "Comments in skipped batches.")
 	descUnsent      = desc("batches_unsent_total", "Batches owed to viewers when they left.")
+	descResumed     = desc("batches_resumed_total", "Batches from before they joined that viewers who came back had a claim to.")
+	descResumes     = desc("resumes_total", "Joins that asked to go on where they were.", "result")
+	descKept        = desc("resume_bytes", "Memory of the batches that are kept for viewers who come back.")
+	descKeptDropped = desc("resume_dropped_total", "Batches that were not kept for --resume-age because there were too many.")
 	descMissed      = desc("batches_missed_total", "Batches that did not fit into a loop's inbox.")
 	descOverfull    = desc("comments_refused_total", "Comments refused because a room's tick was full.")
 	descSampled     = desc("comments_sampled_total", "Comments left out because a batch was full.")
@@ -268,6 +275,12 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	counter(descSkippedC, sum.CommentsSkipped)
 	counter(descUnsent, sum.BatchesUnsent)
 	counter(descMissed, sum.BatchesMissed)
+	counter(descResumed, sum.BatchesResumed)
+	counter(descResumes, sum.Resumes, "resumed")
+	counter(descResumes, sum.ResumesMissed, "missed")
+	kept, dropped := s.hub.Kept()
+	gauge(descKept, float64(kept))
+	counter(descKeptDropped, dropped)
 	counter(descOverfull, s.hub.Refused())
 	counter(descSampled, s.hub.Sampled())
 	counter(descMerged, s.hub.Merged())

@@ -129,7 +129,12 @@ func (s *Server) awaitRules() {
 // roomConfig is what of the settings is the rooms' and can change.
 func roomConfig(c *config.Config) room.Config {
 	weights, _ := c.Weights() // it has been checked
+	resume := c.ResumeAge
+	if resume == 0 {
+		resume = -1 // none, which to a hub is not the default
+	}
 	return room.Config{
+		ResumeAge: resume, ResumeBytes: c.ResumeBytes, ResumeTotal: c.ResumeTotal,
 		BudgetBytes: c.BudgetBytes, BudgetComments: c.BudgetComments, Weights: weights,
 		Tick: c.Tick, MaxTick: c.MaxTick,
 		PendingComments: c.PendingComments, PendingBytes: c.PendingBytes,
