@@ -3,7 +3,6 @@ package server
 import (
 	"errors"
 	"math"
-	"time"
 
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/admin"
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/moderation"
@@ -73,10 +72,4 @@ func backendError(err error) error {
 		return admin.ErrBusy
 	}
 	return err
-}
-
-// record puts down what was done, with the time.
-func (s *Server) record(e moderation.Event) {
-	e.At = time.Now()
-	s.log.Info("done for an operator", "by", e.By, "action", e.Action, "room", e.Room, "user", e.User, "detail", e.Detail)
 }

@@ -6,6 +6,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/moderation"
 	"github.com/danmakud/danmakud/poller"
 	"github.com/danmakud/danmakud/room"
 	"github.com/danmakud/danmakud/wsproto"
@@ -48,7 +49,12 @@ func (h *handler) command(s poller.Slot, msg []byte) {
 			h.replyPong(ref)
 		}
 	default:
-		h.refuseCommand(s, ref, refusedBadType, "type is comment, like, switch, token or ping", 0)
+		if read, is := orders[string(kind)]; is {
+			rest := f // which escapes, and f must not
+			h.order(s, string(kind), read, &rest, ref)
+			return
+		}
+		h.refuseCommand(s, ref, refusedBadType, "type is comment, like, switch, token, ping or a moderation command", 0)
 	}
 }
 
@@ -89,6 +95,25 @@ func (f *fields) integer(name string, otherwise int64) int64 {
 	return n
 }
 
+// boolean returns a member that is true or false, false if it is left out or null.
+func (f *fields) boolean(name string) bool {
+	v := f.object.Get(name)
+	if v == nil || v.Type() == fastjson.TypeNull {
+		return false
+	}
+	b, err := v.Bool()
+	if err != nil {
+		f.fail(name)
+	}
+	return b
+}
+
+// has reports whether a member is there and not null.
+func (f *fields) has(name string) bool {
+	v := f.object.Get(name)
+	return v != nil && v.Type() != fastjson.TypeNull
+}
+
 func (f *fields) fail(name string) {
 	if f.wrong == "" {
 		f.wrong = name
@@ -126,17 +151,20 @@ func (h *handler) comment(s poller.Slot, f *fields, ref string) {
 	}
 	h.sign(s, &c)
 	r := h.shard.RoomOf(uint32(s))
-	id, sealNow, err := r.Publish(&c, h.loop.Now(), h.loop.Wall())
-	if err != nil { // only room.ErrFull: a room with a member is never removed
-		h.refuseCommand(s, ref, refusedOverloaded, "too many comments at this moment", r.Tick().Milliseconds())
-		return
-	}
-	h.comments++
-	if sealNow {
-		h.sealNow = append(h.sealNow, r)
-	}
-	if ref != "" {
-		h.replyAck(ref, id)
+	switch v := h.judge(s, r, &c); v.Action {
+	case moderation.Pass:
+		c.Text, c.Key = v.Text, v.Key
+		h.say(s, r, &c, ref)
+	case moderation.Reject:
+		h.refuseCommand(s, ref, refusalOf(v.Code), v.Message, v.RetryMs)
+	case moderation.Shadow:
+		c.Text = v.Text
+		h.shadow(s, &c, ref)
+	case moderation.Hold:
+		h.hold(s, r, &c, ref, v.List)
+	case moderation.Review:
+		c.Text, c.Key = v.Text, v.Key
+		h.review(s, r, &c, ref)
 	}
 }
 
@@ -187,6 +215,10 @@ func (h *handler) switchRoom(s poller.Slot, f *fields, ref string) {
 		return
 	}
 	if !h.spend(s, ref) {
+		return
+	}
+	if text, is := h.banned(s, h.person(s), name); is {
+		h.refuseCommand(s, ref, refusedBanned, text, 0)
 		return
 	}
 	now := h.loop.Now()

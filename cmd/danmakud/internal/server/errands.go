@@ -7,6 +7,15 @@ import (
 	"sync/atomic"
 )
 
+const (
+	// choresMost moderation commands wait at one time, choresAtOnce are carried out:
+	// few, since they write to one file.
+	choresMost, choresAtOnce = 1024, 4
+	// reviewsMost comments wait to be reviewed, reviewsAtOnce are: with a webhook that
+	// takes 50 ms 1,280 a second.
+	reviewsMost, reviewsAtOnce = 4096, 64
+)
+
 // errands do what must not be done on a loop, such as writing to disk or asking
 // another server: some goroutines take them from a queue, which refuses when it
 // is full. What was taken is done, also while everything is being closed.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/config"
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/moderation"
 	"github.com/danmakud/danmakud/poller"
 	"github.com/danmakud/danmakud/room"
 	"github.com/danmakud/danmakud/wsproto"
@@ -42,6 +43,7 @@ type handler struct {
 	// Addresses of viewers, where they are not their sockets' or are counted; nil = none.
 	addresses []*[chunkSessions]addressKey
 
+	scratch  moderation.Scratch       // of the comment at hand
 	whole    wsproto.Assembler        // of messages in one frame, about which nothing is remembered
 	partials map[poller.Slot]*partial // what connections have begun and not finished
 	persons  persons                  // viewers who are no guests
@@ -58,6 +60,7 @@ type handler struct {
 	refused  [refusals]uint64 // messages answered with an error, by code
 	comments uint64           // comments accepted
 	likes    uint64           // likes accepted
+	shadowed uint64           // comments shown to their senders alone
 	moved    uint64           // connections given to another loop
 	upgraded uint64           // handshakes completed
 	inflated uint64           // compressed messages made plain

@@ -70,6 +70,9 @@ func (h *handler) letIn(s poller.Slot, head, rest []byte, who *person) {
 		h.turnDown(s, head, rest, err)
 		return
 	}
+	if !h.unbanned(s, who, wish.room) {
+		return
+	}
 	c := h.session(s)
 	if accepted.Deflate {
 		c.marks |= markDeflate

@@ -60,12 +60,13 @@ type loopCounts struct {
 	refused                     [refusals]uint64
 	comments, likes, handshakes uint64
 	moved, inflated, cut        uint64
+	shadowed                    uint64
 	persons                     int
 }
 
 // counts copies the counters. Loop goroutine only.
 func (h *handler) counts() loopCounts {
-	return loopCounts{h.shard.Counts(), h.closes, h.refused, h.comments, h.likes, h.upgraded, h.moved, h.inflated, h.cut, len(h.persons.bySlot)}
+	return loopCounts{h.shard.Counts(), h.closes, h.refused, h.comments, h.likes, h.upgraded, h.moved, h.inflated, h.cut, h.shadowed, len(h.persons.bySlot)}
 }
 
 // collect asks each loop for its counts and adds them up. A loop that does not
@@ -128,6 +129,7 @@ func (s *loopCounts) add(c *loopCounts) {
 	s.handshakes += c.handshakes
 	s.moved += c.moved
 	s.inflated += c.inflated
+	s.shadowed += c.shadowed
 	s.cut += c.cut
 	s.persons += c.persons
 }
@@ -247,10 +249,24 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	gauge(descDraining, draining)
 	gauge(descStuck, float64(s.watch.stuck.Load()))
 
-	m.collectEncodings(counter, gauge)
+	counter(descSealed, s.hub.Sealed())
+	for e := range room.Encodings {
+		counter(descEncodings, s.hub.Encoded(e), e.String())
+	}
+	deflateIn, deflateOut := s.hub.Deflated()
+	counter(descDeflateIn, deflateIn)
+	counter(descDeflateOut, deflateOut)
 	counter(descInflated, sum.inflated)
+	spooled, full := s.hub.Spooled()
+	counter(descSpooled, spooled)
+	counter(descSpoolFull, full)
+	if s.spool != nil {
+		gauge(descSpoolBytes, float64(s.spool.Held()))
+	}
 	counter(descFrames, sum.FramesWritten)
-	counter(descReceived, sum.comments)
+	counter(descReceived, sum.comments+s.settled.Load())
+	counter(descShadowed, sum.shadowed)
+	m.collectModeration(ch, counter)
 	counter(descInjected, s.injected.Load())
 	counter(descTapMissed, s.taps.missed.Load())
 	gauge(descTaps, float64(s.taps.watched.Load()))
@@ -291,23 +307,6 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	counter(descLingerCut, st.LingersCut+sum.cut)
 	m.collectPoller(counter, &st)
 	m.collectLoops(ch)
-}
-
-func (m *metrics) collectEncodings(counter func(*prometheus.Desc, uint64, ...string), gauge func(*prometheus.Desc, float64)) {
-	s := m.server
-	counter(descSealed, s.hub.Sealed())
-	for e := range room.Encodings {
-		counter(descEncodings, s.hub.Encoded(e), e.String())
-	}
-	deflateIn, deflateOut := s.hub.Deflated()
-	counter(descDeflateIn, deflateIn)
-	counter(descDeflateOut, deflateOut)
-	spooled, full := s.hub.Spooled()
-	counter(descSpooled, spooled)
-	counter(descSpoolFull, full)
-	if s.spool != nil {
-		gauge(descSpoolBytes, float64(s.spool.Held()))
-	}
 }
 
 func (m *metrics) collectArchive(counter func(*prometheus.Desc, uint64, ...string)) {

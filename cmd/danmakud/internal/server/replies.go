@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 
 	"github.com/danmakud/danmakud/poller"
@@ -22,10 +23,29 @@ const (
 	refusedOverloaded
 	refusedUnauthorized
 	refusedForbidden
+	refusedSlowMode
+	refusedMuted
+	refusedBanned
+	refusedBlockedWord
+	refusedDuplicate
+	refusedRoomClosed
 	refusals // how many there are
 )
 
-var refusalCodes = [refusals]string{"bad_json", "bad_type", "bad_field", "too_long", "empty", "rate_limited", "overloaded", "unauthorized", "forbidden"}
+var refusalCodes = [refusals]string{
+	"bad_json", "bad_type", "bad_field", "too_long", "empty", "rate_limited", "overloaded",
+	"unauthorized", "forbidden",
+	"slow_mode", "muted", "banned", "blocked_word", "duplicate", "room_closed",
+}
+
+// refusalOf is the refusal with an error code that moderation gave.
+func refusalOf(code string) refusal {
+	i := slices.Index(refusalCodes[:], code)
+	if i < 0 {
+		panic("server: no error code of the protocol: " + code)
+	}
+	return refusal(i)
+}
 
 // refuseCommand answers a message with an error. The connection stays open
 // unless the viewer is at fault too often: then it is abuse, and the connection

@@ -11,6 +11,10 @@ import (
 // rooms due at once the first shall not wait until the last is compressed.
 const postMost = 64
 
+// sealLast is how long rooms may take to come due when the server ends: the longest
+// tick there is.
+const sealLast = 5 * time.Second
+
 // hubSweepEvery is how often empty rooms are looked for.
 const hubSweepEvery = 10 * time.Second
 
@@ -85,7 +89,18 @@ func (l *sealer) stopped() bool {
 	}
 }
 
+// close ends the goroutine, and seals in its place what is not sealed yet: there may
+// be nobody to see it, but it was accepted, and the archive wants it.
 func (l *sealer) close() {
 	close(l.stop)
 	<-l.done
+	for end := l.server.now() + int64(sealLast); ; {
+		due, ok := l.server.hub.NextDue()
+		now := l.server.now()
+		if !ok || now >= end {
+			return
+		}
+		time.Sleep(time.Duration(min(due, end) - now))
+		l.sealDue(l.server.now())
+	}
 }

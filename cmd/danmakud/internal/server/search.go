@@ -4,14 +4,19 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"time"
 
 	"github.com/danmakud/danmakud/poller"
 	"github.com/danmakud/danmakud/room"
 )
 
-// searchSlots is how many slots of a loop one turn looks at: about half a
-// millisecond of somebody else's time.
-const searchSlots = 16384
+const (
+	// searchTurn is how much of one turn a search takes. To look at a slot costs some
+	// tens of nanoseconds, but what is done about it may cost system calls.
+	searchTurn = 500 * time.Microsecond
+	// searchSlots are looked at between two looks at the clock.
+	searchSlots = 256
+)
 
 // errSearch: a loop has no time for a search.
 var errSearch = errors.New("server: a loop is too busy to search its viewers")
@@ -70,18 +75,20 @@ func (s *Server) search(ctx context.Context, begin func(h *handler, done func(in
 // visitFrom visits a slice of the slots and posts itself for the next one. done is
 // told how many counted, -1 if the inbox was full.
 func (h *handler) visitFrom(from poller.Slot, counted int, f visit, done func(int)) {
-	end := min(int(from)+searchSlots, h.loop.Slots())
-	for i := int(from); i < end; i++ {
-		if s := poller.Slot(i); h.session(s).state == stateOpen && h.visit(s, f) {
+	began := poller.Now()
+	for s := from; int(s) < h.loop.Slots(); s++ {
+		acted := h.session(s).state == stateOpen && h.visit(s, f)
+		if acted {
 			counted++
 		}
+		if (acted || s%searchSlots == 0) && poller.Now()-began > int64(searchTurn) {
+			if !h.loop.Post(func() { h.visitFrom(s+1, counted, f, done) }) {
+				done(-1)
+			}
+			return
+		}
 	}
-	switch {
-	case end >= h.loop.Slots():
-		done(counted)
-	case !h.loop.Post(func() { h.visitFrom(poller.Slot(end), counted, f, done) }):
-		done(-1)
-	}
+	done(counted)
 }
 
 func (h *handler) visit(s poller.Slot, f visit) (counts bool) {

@@ -23,12 +23,14 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/archive"
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/config"
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/doctor"
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/moderation"
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/token"
 	"github.com/danmakud/danmakud/poller"
 	"github.com/danmakud/danmakud/room"
@@ -74,10 +76,16 @@ type Server struct {
 	// saveRevocation keeps one over a restart; nil = they are not kept. Set before Start.
 	saveRevocation func(token.Revocation) error
 
+	desk    *moderation.Desk
+	chores  *errands         // what moderators do
+	reviews *errands         // comments the webhook is asked about
 	archive *archive.Archive // nil = none
 	asks    chan func()      // for the goroutine of Run
 	drains  chan string      // likewise: who asks for a drain
 	leaving chan struct{}    // closed when the server goes down
+
+	reviewing  context.Context    // of the reviews under way
+	endReviews context.CancelFunc // treats them as failed
 
 	control         *http.Server // nil = no control listener
 	controlListener net.Listener
@@ -87,6 +95,7 @@ type Server struct {
 	service  *service
 	watch    watch
 	attended int64 // when attend was called last, on the loops' clock
+	tidied   int64 // likewise, when moderation was last tidied up
 	looked   int64 // when the files with keys were looked at last, likewise
 
 	stats statsCache // of what dashboards ask for; it has its own lock
@@ -98,12 +107,14 @@ type Server struct {
 	draining     atomic.Bool
 	told         atomic.Uint64 // viewers that the drain said goodbye to
 	cutOff       atomic.Uint64 // of them, who had not taken it in time
-	rejected     struct{ rooms, room, http, addresses, behind atomic.Uint64 }
+	rejected     struct{ rooms, room, http, addresses, behind, banned atomic.Uint64 }
 	refreshing   atomic.Bool   // files with keys are being looked at
 	misforwarded atomic.Uint64 // X-Forwarded-For of trusted proxies that could not be read
 	injected     atomic.Uint64 // comments published by the control plane
+	settled      atomic.Uint64 // comments of viewers published after a review or a decision
 
-	taps taps
+	taps     taps
+	settling sync.Mutex // changes of rooms' settings take turns; held while they are written
 
 	tokenProblems []atomic.Uint64 // tokens refused, by place in token.Problems
 
@@ -193,6 +204,11 @@ func newServer(c config.Config, log *slog.Logger, o Options) (*Server, error) {
 	if want := loops + spareProcs; runtime.GOMAXPROCS(0) < want {
 		runtime.GOMAXPROCS(want)
 	}
+	if s.desk, err = moderation.Open(moderationOptions(&c)); err != nil {
+		return nil, err
+	}
+	s.chores, s.reviews = newErrands("moderation", choresMost, log), newErrands("review", reviewsMost, log)
+	s.reviewing, s.endReviews = context.WithCancel(context.Background())
 	if err := s.openArchive(&c); err != nil {
 		s.release()
 		return nil, err
@@ -204,6 +220,7 @@ func newServer(c config.Config, log *slog.Logger, o Options) (*Server, error) {
 	rooms.Shards, rooms.Ring = loops, c.Ring
 	rooms.Epoch, rooms.FirstID = strconv.FormatInt(s.started.UnixMilli(), 36), firstID(s.started)
 	rooms.Kick = s.sealer.wake
+	rooms.SettingsOf = s.desk.Settings
 	if s.spool, err = poller.NewSpool(spoolMax); err == nil {
 		rooms.Spool = spool{s.spool}
 	} else {
@@ -257,6 +274,8 @@ func (s *Server) Start() {
 	s.service.start()
 	go s.sealer.run()
 	s.callback.pool.start(asksAtOnce)
+	s.chores.start(choresAtOnce)
+	s.reviews.start(reviewsAtOnce)
 	go s.public.run()
 	control := "off"
 	if s.control != nil {
@@ -280,6 +299,9 @@ func (s *Server) Close() error {
 	close(s.leaving)
 	err := s.drain()
 	s.callback.close()
+	s.endReviews()
+	s.reviews.close()
+	s.chores.close()
 	s.sealer.close()
 	if s.stopReactor() {
 		s.closeSpool()
@@ -294,7 +316,11 @@ func (s *Server) Close() error {
 
 // release closes what is no viewer's and no listener's, when nothing uses it any more.
 func (s *Server) release() {
+	s.endReviews()
 	s.closeArchive()
+	if err := s.desk.Close(); err != nil {
+		s.log.Error("moderation not closed", "error", err)
+	}
 }
 
 func (s *Server) closeSpool() {

@@ -95,10 +95,14 @@ func (s *Server) apply(c *config.Config) error {
 	if err != nil {
 		return err
 	}
-	s.rules.Store(r)
 	if s.reactor == nil {
+		s.rules.Store(r)
 		return nil // at the start: everything is made with these
 	}
+	if err := s.desk.Configure(moderationOptions(&resolved)); err != nil {
+		return err
+	}
+	s.rules.Store(r)
 	s.reactor.SetMaxConnections(resolved.MaxConnections)
 	s.reactor.SetAcceptRate(resolved.AcceptRate)
 	s.hub.Configure(roomConfig(&resolved))

@@ -40,7 +40,7 @@ func (s *Server) collectStats() admin.Stats {
 	stats := admin.Stats{
 		At: time.Now(), Started: s.started, Version: s.options.Version, Draining: s.draining.Load(),
 		Connections: s.reactor.Connections(), Members: sum.Members, Rooms: s.hub.Rooms(),
-		Received: sum.comments, Delivered: sum.CommentsDelivered, Frames: sum.FramesWritten,
+		Received: sum.comments + s.settled.Load(), Delivered: sum.CommentsDelivered, Frames: sum.FramesWritten,
 		Batches: s.hub.Sealed(), Skipped: sum.BatchesSkipped, Sampled: s.hub.Sampled() + s.hub.Refused(),
 		TickLag: sumAndCount(s.metrics.tickLag), Pass: sumAndCount(s.metrics.pass),
 		TickMax: s.hub.LongestTick().Seconds(),

@@ -13,6 +13,8 @@ import (
 const (
 	// attendEvery is how often the goroutine of Run looks after things.
 	attendEvery = time.Second
+	// tidyEvery is how often moderation forgets what is over.
+	tidyEvery = 10 * time.Second
 	// stacksMax bounds the stacks that are logged for a stuck loop.
 	stacksMax = 256 << 10
 )
@@ -83,6 +85,10 @@ func (s *Server) attend() {
 	now := poller.Now()
 	s.attended = now
 	turning := s.look(now)
+	if now-s.tidied >= int64(tidyEvery) {
+		s.tidied = now
+		s.chores.do(func() { s.desk.Sweep(time.Now()) })
+	}
 	s.attendKeys(now)
 	s.service.attend(now, turning, s.status())
 }
