@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -9,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/config"
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/server"
 )
 
 func TestConfigShowsOrigins(t *testing.T) {
@@ -58,6 +61,26 @@ func TestConfigFormats(t *testing.T) {
 		tr := newTrial(t, nil, append([]string{"config"}, args...)...)
 		if status := tr.run(); status != exitFailed || tr.stderrText() == "" {
 			t.Errorf("%q: exit status %d, stderr %q", args, status, tr.stderrText())
+		}
+	}
+}
+
+// TestSecretsAreNotShown: neither danmakud config nor the log of a server that starts
+// has a secret in it, and both say that one is open to others.
+func TestSecretsAreNotShown(t *testing.T) {
+	const key = "hunter2-horse"
+	for _, args := range [][]string{{"config"}, {"config", "--format=json"}, {"config", "--format=toml"}, {"serve", "--log-level=debug"}} {
+		tr := newTrial(t, nil, append(args, "--control-key="+key)...)
+		tr.serve = func(_ context.Context, c config.Config, log *slog.Logger, _ server.Options) error {
+			if c.ControlKey != key {
+				t.Errorf("the key is %q", c.ControlKey)
+			}
+			return nil
+		}
+		status := tr.run()
+		shown := tr.out.String() + tr.stderrText()
+		if status != exitOK || strings.Contains(shown, key) || !strings.Contains(shown, "everybody on this host can read a command line") {
+			t.Errorf("%q: exit status %d\n%s", args, status, shown)
 		}
 	}
 }

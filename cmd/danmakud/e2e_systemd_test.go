@@ -378,17 +378,36 @@ func TestSystemdUnits(t *testing.T) {
 	t.Log(lastLine(string(out)))
 }
 
-// TestSystemdSecrets: every secret can come as a credential.
-func TestSystemdSecrets(t *testing.T) {
+// TestSystemdSettings: every secret can come as a credential, nothing else does, and
+// the variables of the unit are settings.
+func TestSystemdSettings(t *testing.T) {
 	unit, err := os.ReadFile(repository + "/deploy/systemd/danmakud.service")
 	if err != nil {
 		t.Fatal(err)
 	}
+	var variables []string
+	credentials := map[string]bool{}
+	for _, line := range strings.Split(string(unit), "\n") {
+		if text, ok := strings.CutPrefix(line, "Environment="); ok {
+			variables = append(variables, text)
+		}
+		if name, ok := strings.CutPrefix(line, "LoadCredential="); ok {
+			credentials[name] = true
+		}
+	}
+	if unknown := config.UnknownEnv(variables); len(variables) == 0 || len(unknown) > 0 {
+		t.Errorf("variables %q, of which %q are no settings", variables, unknown)
+	}
 	c := config.Default()
 	for _, s := range c.List() {
-		if line := "\nLoadCredential=" + s.Name + ":danmakud." + s.Name + "\n"; s.Secret && !strings.Contains(string(unit), line) {
-			t.Errorf("--%s is a secret, and the unit has no line %q", s.Name, line[1:])
+		name := s.Name + ":danmakud." + s.Name
+		if s.Secret != credentials[name] {
+			t.Errorf("--%s: secret is %v, the unit has LoadCredential=%s is %v", s.Name, s.Secret, name, credentials[name])
 		}
+		delete(credentials, name)
+	}
+	if len(credentials) > 0 {
+		t.Errorf("credentials of no setting: %v", credentials)
 	}
 }
 

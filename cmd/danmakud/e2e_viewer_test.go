@@ -53,6 +53,8 @@ type message struct {
 	Likes     int       `json:"likes"`
 	Sampled   int       `json:"sampled"`
 	UID       string    `json:"uid"`
+	Name      string    `json:"name"`
+	Role      string    `json:"role"`
 	History   []comment `json:"history"`
 	Resumed   *bool     `json:"resumed"`
 	Ref       string    `json:"ref"`
@@ -76,6 +78,7 @@ type comment struct {
 	ID    string `json:"id"`
 	UID   string `json:"uid"`
 	Name  string `json:"name"`
+	Role  string `json:"role"`
 	Text  string `json:"text"`
 	TS    int64  `json:"ts"`
 	Color *int   `json:"color"`

@@ -110,7 +110,7 @@ func (s *schema) check(path string, v any, strict bool) *problem {
 }
 
 // likeliest is the alternative that v was most probably meant to be: the one that
-// knows most of its members.
+// knows most of its members, those it must have counted first.
 func (s *schema) likeliest(v any) *schema {
 	object, _ := v.(map[string]any)
 	best, most := s.OneOf[0], -1
@@ -123,6 +123,9 @@ func (s *schema) likeliest(v any) *schema {
 		for name := range object {
 			if of.Properties[name] != nil {
 				known++
+			}
+			if slices.Contains(of.Required, name) {
+				known += len(object)
 			}
 		}
 		if known > most {

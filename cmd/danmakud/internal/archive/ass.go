@@ -21,6 +21,9 @@ func newASS() *assExporter { return new(assExporter) }
 // fontSizes by size; large ones take two lanes.
 var fontSizes = map[string]int{"": 44, "small": 32, "large": 64}
 
+// darkBelow is the brightness, of 255, below which a comment gets a white outline.
+const darkBelow = 48
+
 // superchatMax bounds how long a superchat covers the film, in milliseconds.
 const superchatMax = 15_000
 
@@ -119,8 +122,12 @@ func assLook(font int, color uint32) (look string) {
 	if font != fontSizes[""] {
 		look = fmt.Sprintf(`\fs%d`, font)
 	}
+	r, g, b := color>>16, color>>8&0xFF, color&0xFF
 	if color != 0xFFFFFF {
-		look += fmt.Sprintf(`\c&H%02X%02X%02X&`, color&0xFF, color>>8&0xFF, color>>16)
+		look += fmt.Sprintf(`\c&H%02X%02X%02X&`, b, g, r)
+	}
+	if 299*r+587*g+114*b < 1000*darkBelow {
+		look += `\3c&HFFFFFF&` // else it would be lost in its outline
 	}
 	return look
 }

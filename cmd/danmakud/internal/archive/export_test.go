@@ -142,7 +142,7 @@ func TestPythonReadsTheXML(t *testing.T) {
 	}
 }
 
-var assLine = regexp.MustCompile(`^Dialogue: 0,(\d+:\d\d:\d\d\.\d\d),(\d+:\d\d:\d\d\.\d\d),(Move|Stay),,0,0,0,,\{(\\move\((-?\d+),(\d+),(-?\d+),(\d+)\)|\\pos\((\d+),(\d+)\))(\\fs\d+)?(\\c&H([0-9A-F]{6})&)?\}([^{}\\]*)$`)
+var assLine = regexp.MustCompile(`^Dialogue: 0,(\d+:\d\d:\d\d\.\d\d),(\d+:\d\d:\d\d\.\d\d),(Move|Stay),,0,0,0,,\{(\\move\((-?\d+),(\d+),(-?\d+),(\d+)\)|\\pos\((\d+),(\d+)\))(\\fs\d+)?(\\c&H([0-9A-F]{6})&)?(?:\\3c&HFFFFFF&)?\}([^{}\\]*)$`)
 
 // onStage is one comment as a subtitle renderer places it.
 type onStage struct {

@@ -38,7 +38,7 @@ func adviseControl(c *Config) string {
 	if address, err := netip.ParseAddr(host); err == nil && address.IsLoopback() {
 		return ""
 	}
-	return fmt.Sprintf("%s can be reached from other hosts; see that only operators and probes can", c.Control)
+	return fmt.Sprintf("%s can be reached from other hosts: metrics are open to them, and keys travel unencrypted; let only operators and probes through", c.Control)
 }
 
 func adviseOrigins(c *Config) string {

@@ -263,6 +263,8 @@ func TestExposedSecrets(t *testing.T) {
 		{[]string{"--log-format=file:" + group}, nil, ""},
 		{[]string{"--config=" + config}, nil, config + ": has log-format and mode 0644"},
 		{nil, map[string]string{"DANMAKUD_LOG_FORMAT": word}, ""},
+		{[]string{"--control-keys=" + open}, nil, open + ": has control-keys and mode 0644"},
+		{[]string{"--control-keys=" + closed}, nil, ""},
 		{nil, nil, ""},
 	} {
 		c, fs := bound(t, tc.args...)

@@ -152,31 +152,40 @@ func (l *loader) credentials(dir string) {
 func (l *loader) exposed() []string {
 	var warnings []string
 	for _, d := range table {
-		v, ok := l.fs.Lookup(d.flag).Value.(*secretText)
-		if !ok || !v.set {
-			continue
+		value := l.fs.Lookup(d.flag).Value
+		if secret, ok := value.(*secretText); ok && secret.set {
+			warnings = append(warnings, secret.exposed(d.flag, l.origins[d.flag])...)
 		}
-		origin := l.origins[d.flag]
-		for _, item := range v.items() {
-			path, named := strings.CutPrefix(strings.TrimSpace(item), secretFile)
-			switch {
-			case named:
-			case item == "":
-				continue
-			case origin.kind == originFile:
-				path = origin.name
-			case origin.kind == originCommandLine:
-				warnings = append(warnings, fmt.Sprintf("--%s: everybody on this host can read a command line; give file:PATH or use %s", d.flag, Env(d.flag)))
-				continue
-			default:
-				continue
-			}
-			if info, err := os.Stat(path); err == nil && tooOpen(info.Mode()) {
-				warnings = append(warnings, fmt.Sprintf("%s: has %s and mode %04o: others can read or change it; chmod 0600 or 0640 it", path, d.flag, info.Mode().Perm()))
-			}
+		if path := value.String(); d.private && path != "" {
+			warnings = append(warnings, exposedFile(path, d.flag)...)
 		}
 	}
 	return warnings
+}
+
+func (v *secretText) exposed(flag string, origin Origin) []string {
+	var warnings []string
+	for _, item := range v.items() {
+		path, named := strings.CutPrefix(strings.TrimSpace(item), secretFile)
+		switch {
+		case named:
+			warnings = append(warnings, exposedFile(path, flag)...)
+		case item == "":
+		case origin.kind == originFile:
+			warnings = append(warnings, exposedFile(origin.name, flag)...)
+		case origin.kind == originCommandLine:
+			warnings = append(warnings, fmt.Sprintf("--%s: everybody on this host can read a command line; give file:PATH or use %s", flag, Env(flag)))
+		}
+	}
+	return warnings
+}
+
+func exposedFile(path, flag string) []string {
+	info, err := os.Stat(path)
+	if err != nil || !tooOpen(info.Mode()) {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s: has %s and mode %04o: others can read or change it; chmod 0600 or 0640 it", path, flag, info.Mode().Perm())}
 }
 
 // tooOpen: those who are neither the owner nor of the group have any right, or the

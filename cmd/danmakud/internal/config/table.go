@@ -22,6 +22,10 @@ type definition struct {
 	// The check must not quote it.
 	secret bool
 
+	// private: the value is the path of a file that has secrets, which others should
+	// not be able to read.
+	private bool
+
 	// advise says in a sentence why a valid value is unwise, "" if it is not; nil:
 	// no value is.
 	advise func(c *Config) string

@@ -141,7 +141,7 @@ func TestTokenOfGuestsNone(t *testing.T) {
 
 func TestTokensAreRenewed(t *testing.T) {
 	s := start(t, withKeys(t))
-	v := enter(t, s, "/ws/r?token="+ticket(t, jwt.MapClaims{"sub": "alice", "exp": time.Now().Unix() + 3}))
+	v := enter(t, s, "/ws/r?token="+ticket(t, jwt.MapClaims{"sub": "alice", "exp": time.Now().Unix() + 6}))
 	v.expect("welcome")
 	renew := func(text string) message {
 		t.Helper()
@@ -170,7 +170,7 @@ func TestTokensAreRenewed(t *testing.T) {
 		t.Errorf("comment %s has the old role", raw)
 	}
 	// The first token has ended when one with the same end has.
-	other := enter(t, s, "/ws/r?token="+ticket(t, jwt.MapClaims{"sub": "carol", "exp": time.Now().Unix() + 4}))
+	other := enter(t, s, "/ws/r?token="+ticket(t, jwt.MapClaims{"sub": "carol", "exp": time.Now().Unix() + 7}))
 	if code := other.expectClose(); code != 4001 {
 		t.Errorf("closed with %d", code)
 	}

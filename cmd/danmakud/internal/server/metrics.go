@@ -249,20 +249,8 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	gauge(descDraining, draining)
 	gauge(descStuck, float64(s.watch.stuck.Load()))
 
-	counter(descSealed, s.hub.Sealed())
-	for e := range room.Encodings {
-		counter(descEncodings, s.hub.Encoded(e), e.String())
-	}
-	deflateIn, deflateOut := s.hub.Deflated()
-	counter(descDeflateIn, deflateIn)
-	counter(descDeflateOut, deflateOut)
+	m.collectEncodings(counter, gauge)
 	counter(descInflated, sum.inflated)
-	spooled, full := s.hub.Spooled()
-	counter(descSpooled, spooled)
-	counter(descSpoolFull, full)
-	if s.spool != nil {
-		gauge(descSpoolBytes, float64(s.spool.Held()))
-	}
 	counter(descFrames, sum.FramesWritten)
 	counter(descReceived, sum.comments+s.settled.Load())
 	counter(descShadowed, sum.shadowed)
@@ -307,6 +295,23 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	counter(descLingerCut, st.LingersCut+sum.cut)
 	m.collectPoller(counter, &st)
 	m.collectLoops(ch)
+}
+
+func (m *metrics) collectEncodings(counter func(*prometheus.Desc, uint64, ...string), gauge func(*prometheus.Desc, float64)) {
+	s := m.server
+	counter(descSealed, s.hub.Sealed())
+	for e := range room.Encodings {
+		counter(descEncodings, s.hub.Encoded(e), e.String())
+	}
+	deflateIn, deflateOut := s.hub.Deflated()
+	counter(descDeflateIn, deflateIn)
+	counter(descDeflateOut, deflateOut)
+	spooled, full := s.hub.Spooled()
+	counter(descSpooled, spooled)
+	counter(descSpoolFull, full)
+	if s.spool != nil {
+		gauge(descSpoolBytes, float64(s.spool.Held()))
+	}
 }
 
 func (m *metrics) collectArchive(counter func(*prometheus.Desc, uint64, ...string)) {

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/config"
+)
+
+// tool skips the test, saying why, where a program is missing.
+func tool(t *testing.T, name string) {
+	t.Helper()
+	if _, err := exec.LookPath(name); err != nil {
+		t.Skipf("skipped: %s is not installed", name)
+	}
+}
+
+func inRepository(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command(name, args...)
+	cmd.Dir = repository
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %q: %v\n%s", name, args, err, out)
+	}
+	return string(out)
+}
+
+// chartValues has everything in it that is off by default.
+const chartValues = `
+config: {max-text: 80, comment-rate: 0.5, max-rooms: 2000000, compression: false, origin: ["https://a.example", "*.b.example"]}
+drain: {graceSeconds: 7, timeSeconds: 11}
+secret: keys
+caBundle: bundle
+autoscaling: {enabled: true}
+serviceMonitor: {enabled: true}
+networkPolicy: {controlFrom: [{podSelector: {}}]}
+`
+
+// TestChart: helm has nothing to say against the chart, a pod has the time that its
+// drain needs, and the settings in it are settings.
+func TestChart(t *testing.T) {
+	tool(t, "helm")
+	const chart = "deploy/helm/danmakud"
+	inRepository(t, "helm", "lint", "--strict", chart)
+	values := filepath.Join(t.TempDir(), "values.yaml")
+	if err := os.WriteFile(values, []byte(chartValues), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	render := func(args ...string) string {
+		return inRepository(t, "helm", append([]string{"template", "demo", chart, "--kube-version", "1.31.0"}, args...)...)
+	}
+	kinds := regexp.MustCompile(`(?m)^kind: (\w+)`)
+	for _, tc := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "ConfigMap NetworkPolicy PodDisruptionBudget Service Service ServiceAccount StatefulSet"},
+		{[]string{"-f", values}, "ConfigMap HorizontalPodAutoscaler NetworkPolicy PodDisruptionBudget Service Service ServiceAccount ServiceMonitor StatefulSet"},
+		{[]string{"-f", values, "--set", "persistence.enabled=false,networkPolicy.enabled=false"},
+			"ConfigMap Deployment HorizontalPodAutoscaler PodDisruptionBudget Service Service ServiceAccount ServiceMonitor"},
+	} {
+		var got []string
+		for _, m := range kinds.FindAllStringSubmatch(render(tc.args...), -1) {
+			got = append(got, m[1])
+		}
+		slices.Sort(got)
+		if text := strings.Join(got, " "); text != tc.want {
+			t.Errorf("%q: kinds\n%s, want\n%s", tc.args, text, tc.want)
+		}
+	}
+
+	all := render("-f", values)
+	for _, want := range []string{"terminationGracePeriodSeconds: 38", "averageValue: \"50000\"", "runAsNonRoot: true", "readOnlyRootFilesystem: true"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("no %q in\n%s", want, all)
+		}
+	}
+	_, settings, _ := strings.Cut(render("-f", values, "-s", "templates/configmap.yaml"), "danmakud.toml: |\n")
+	file := newSettingsFile(t, strings.ReplaceAll(settings, "    ", ""))
+	problems, warnings := config.Check(file.path)
+	if len(problems) > 0 || len(warnings) != 1 || !strings.Contains(settings, "max-rooms = 2000000\n") {
+		t.Errorf("problems %q, warnings %q; want one, that the control listener is open\n%s", problems, warnings, settings)
+	}
+	cmd := exec.Command("helm", "template", "demo", chart, "--kube-version", "1.31.0", "--set", "config.listen=x")
+	cmd.Dir = repository
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "'listen'") {
+		t.Errorf("a setting that is the chart's can be given: %v\n%s", err, out)
+	}
+}
+
+// TestReleaseFile: goreleaser takes its configuration.
+func TestReleaseFile(t *testing.T) {
+	tool(t, "goreleaser")
+	inRepository(t, "goreleaser", "check")
+}
+
+// TestPackagedFiles: what a package is made of is there.
+func TestPackagedFiles(t *testing.T) {
+	release, err := os.ReadFile(repository + "/.goreleaser.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	paths := regexp.MustCompile(`(?:src|dockerfile|postinstall|preremove): ((?:deploy|docs)/\S+)`).FindAllStringSubmatch(string(release), -1)
+	if len(paths) < 10 {
+		t.Fatalf("only %q", paths)
+	}
+	for _, m := range paths {
+		if found, err := filepath.Glob(filepath.Join(repository, m[1])); err != nil || len(found) == 0 {
+			t.Errorf("%s is not there (%v)", m[1], err)
+		}
+	}
+}
+
+// TestShippedSettings: the files that are installed say nothing wrong or unwise.
+func TestShippedSettings(t *testing.T) {
+	for _, name := range []string{"systemd/danmakud.toml", "danmakud.example.toml"} {
+		problems, warnings := config.Check(repository + "/deploy/" + name)
+		if len(problems)+len(warnings) > 0 {
+			t.Errorf("%s: %q %q", name, problems, warnings)
+		}
+	}
+}
