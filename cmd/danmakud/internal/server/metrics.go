@@ -267,17 +267,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	counter(descSkippedC, sum.CommentsSkipped)
 	counter(descUnsent, sum.BatchesUnsent)
 	counter(descMissed, sum.BatchesMissed)
-	counter(descResumed, sum.BatchesResumed)
-	counter(descResumes, sum.Resumes, "resumed")
-	counter(descResumes, sum.ResumesMissed, "missed")
-	kept, dropped := s.hub.Kept()
-	gauge(descKept, float64(kept))
-	counter(descKeptDropped, dropped)
-	counter(descOverfull, s.hub.Refused())
-	counter(descSampled, s.hub.Sampled())
-	counter(descMerged, s.hub.Merged())
-	counter(descWithdrawn, s.hub.Withdrawn())
-	counter(descForgotten, s.hub.Forgotten())
+	m.collectRooms(counter, gauge, &sum)
 	counter(descDropped, sum.RepliesDropped)
 	counter(descHandshakes, sum.handshakes)
 	counter(descMoved, sum.moved)
@@ -312,6 +302,22 @@ func (m *metrics) collectEncodings(counter func(*prometheus.Desc, uint64, ...str
 	if s.spool != nil {
 		gauge(descSpoolBytes, float64(s.spool.Held()))
 	}
+}
+
+// collectRooms has what the rooms left out and what they keep.
+func (m *metrics) collectRooms(counter func(*prometheus.Desc, uint64, ...string), gauge func(*prometheus.Desc, float64), sum *loopCounts) {
+	h := m.server.hub
+	counter(descOverfull, h.Refused())
+	counter(descSampled, h.Sampled())
+	counter(descMerged, h.Merged())
+	counter(descWithdrawn, h.Withdrawn())
+	counter(descForgotten, h.Forgotten())
+	counter(descResumed, sum.BatchesResumed)
+	counter(descResumes, sum.Resumes, "resumed")
+	counter(descResumes, sum.ResumesMissed, "missed")
+	kept, dropped := h.Kept()
+	gauge(descKept, float64(kept))
+	counter(descKeptDropped, dropped)
 }
 
 func (m *metrics) collectArchive(counter func(*prometheus.Desc, uint64, ...string)) {
