@@ -112,7 +112,7 @@ type Archive struct {
 	readers  chan struct{} // places for those who read
 	retracts *retracts
 
-	counts    struct{ comments, batches, bytes, dropped, errors atomic.Uint64 }
+	counts    struct{ comments, batches, bytes, dropped, errors, refused atomic.Uint64 }
 	unwritten atomic.Bool // Close could not write everything
 
 	closing chan struct{} // closed by Close
@@ -128,6 +128,7 @@ type Counts struct {
 	Bytes    uint64 // written
 	Dropped  uint64 // comments not written: too many waited, or the disk took none for too long
 	Errors   uint64 // operations on files that failed
+	Refused  uint64 // who came to read when all places were taken
 }
 
 // Open makes the folder if need be, tries whether it can be written to, and begins
@@ -177,8 +178,11 @@ func (a *Archive) add(e entry) {
 // Counts returns the totals so far.
 func (a *Archive) Counts() Counts {
 	c := &a.counts
-	return Counts{c.comments.Load(), c.batches.Load(), c.bytes.Load(), c.dropped.Load(), c.errors.Load()}
+	return Counts{c.comments.Load(), c.batches.Load(), c.bytes.Load(), c.dropped.Load(), c.errors.Load(), c.refused.Load()}
 }
+
+// Waiting returns how many bytes wait for the disk.
+func (a *Archive) Waiting() int { return a.queue.heldBytes() }
 
 // errUnwritten: the disk did not take everything in time.
 var errUnwritten = errors.New("archive: closed before everything was written")

@@ -244,6 +244,9 @@ func TestOverflowIsCounted(t *testing.T) {
 			}
 			all.Wait()
 			dropped := a.Counts().Dropped
+			if n := a.Waiting(); n == 0 || n > a.options.queueBytes {
+				t.Errorf("%d bytes wait, at most %d may", n, a.options.queueBytes)
+			}
 			if dropped == 0 || dropped >= uint64(comments) || a.Counts().Comments != 0 {
 				t.Fatalf("dropped %d of %d", dropped, comments)
 			}

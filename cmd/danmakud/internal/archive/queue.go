@@ -77,6 +77,13 @@ func (q *queue) held() int {
 	return q.entries
 }
 
+// heldBytes is held in bytes.
+func (q *queue) heldBytes() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.bytes
+}
+
 // close refuses all that comes from now on.
 func (q *queue) close() {
 	q.mu.Lock()

@@ -64,6 +64,7 @@ func (a *Archive) begin(ctx context.Context, room string, s span, bytesMax int64
 	select {
 	case a.readers <- struct{}{}:
 	default:
+		a.counts.refused.Add(1)
 		return nil, ErrBusy
 	}
 	r := &reading{archive: a, span: s}

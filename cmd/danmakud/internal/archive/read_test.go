@@ -223,8 +223,8 @@ func TestReadersAreBounded(t *testing.T) {
 		}
 		defer r.end()
 	}
-	if err := a.Export(context.Background(), io.Discard, "r", FormatASS, base, base); !errors.Is(err, ErrBusy) {
-		t.Errorf("one too many: %v", err)
+	if err := a.Export(context.Background(), io.Discard, "r", FormatASS, base, base); !errors.Is(err, ErrBusy) || a.Counts().Refused != 1 {
+		t.Errorf("one too many: %v, %+v", err, a.Counts())
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -25,6 +26,9 @@ var errBusy = errors.New("dplayer: too many are reading")
 type answers struct {
 	// Fixed after construction.
 	now func() time.Time
+
+	// Atomic; any goroutine.
+	refused atomic.Uint64
 
 	mu sync.Mutex // no loop takes it; not held while an answer is made
 	// Guarded by mu.
@@ -51,6 +55,7 @@ func (a *answers) get(ctx context.Context, q query, produce func() ([]byte, erro
 	if m == nil {
 		if a.making >= readsMax {
 			a.mu.Unlock()
+			a.refused.Add(1)
 			return nil, errBusy
 		}
 		m = newMade()

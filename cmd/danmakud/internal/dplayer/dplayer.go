@@ -42,7 +42,7 @@ type Source interface {
 	Sample(ctx context.Context, room string, from, to time.Time, n int) ([]archive.Comment, int64, error)
 }
 
-// Options is what a Handler gets. All are needed.
+// Options is what a Handler is made with. All are needed.
 type Options struct {
 	Source Source
 	// Origin reports whether pages of that origin may read from this host.
@@ -53,14 +53,18 @@ type Options struct {
 	Log  *slog.Logger
 }
 
-// handler answers requests. Any goroutine.
-type handler struct {
+// Handler answers requests. Any goroutine.
+type Handler struct {
 	Options
 	answers *answers
 }
 
-// Handler serves the API at Path.
-func Handler(o Options) http.Handler { return &handler{Options: o, answers: newAnswers()} }
+// New makes a handler that serves the API at Path.
+func New(o Options) *Handler { return &Handler{Options: o, answers: newAnswers()} }
+
+// Refused returns how many requests were put off because too many answers were
+// being made.
+func (h *Handler) Refused() uint64 { return h.answers.refused.Load() }
 
 // Codes of answers besides 0, which means that all is well. Players show the
 // message for any other.
@@ -69,7 +73,7 @@ const (
 	codeLater   = 2 // it may work later
 )
 
-func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Content-Type", "application/json; charset=utf-8")
 	header.Set("X-Content-Type-Options", "nosniff")
@@ -101,7 +105,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // answer serves a GET.
-func (h *handler) answer(w http.ResponseWriter, r *http.Request) {
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request) {
 	q, problem := readQuery(r)
 	if problem != "" {
 		refuse(w, http.StatusBadRequest, codeRequest, problem)
@@ -168,7 +172,7 @@ type reply struct {
 }
 
 // make reads the archive. A room of which nothing is kept has no comments.
-func (h *handler) make(q query) ([]byte, error) {
+func (h *Handler) make(q query) ([]byte, error) {
 	// Not the request's context: others may wait for the same answer.
 	ctx, cancel := context.WithTimeout(context.Background(), readTime)
 	defer cancel()

@@ -44,11 +44,11 @@ func (s *source) Sample(ctx context.Context, room string, from, to time.Time, n 
 	return s.comments[:min(n, len(s.comments))], s.start, s.err
 }
 
-func serve(s Source) *handler {
-	return Handler(Options{
+func serve(s Source) *Handler {
+	return New(Options{
 		Source: s, Log: slog.New(slog.DiscardHandler), Open: func() bool { return true },
 		Origin: func(origin, host string) bool { return origin == "https://good.example" },
-	}).(*handler)
+	})
 }
 
 func ask(h http.Handler, method, target string, header ...string) *http.Response {
@@ -267,7 +267,7 @@ func TestMadeOnce(t *testing.T) {
 	for s.asked.Load() < 2 {
 		time.Sleep(time.Millisecond)
 	}
-	if r := ask(h, "GET", "/dplayer/v3/?id=c"); r.StatusCode != 503 || r.Header.Get("Retry-After") == "" {
+	if r := ask(h, "GET", "/dplayer/v3/?id=c"); r.StatusCode != 503 || r.Header.Get("Retry-After") == "" || h.Refused() != 1 {
 		t.Errorf("the third at a time: %d", r.StatusCode)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -155,6 +155,9 @@ var (
 	descArchivedBytes   = desc("archive_bytes_total", "Bytes written to the archive.")
 	descArchiveDropped  = desc("archive_dropped_total", "Comments not written to the archive: too many waited for the disk.")
 	descArchiveErrors   = desc("archive_errors_total", "Operations on files of the archive that failed.")
+	descArchiveWaiting  = desc("archive_waiting_bytes", "Comments that wait to be written to the archive.")
+	descArchiveRefused  = desc("archive_readers_refused_total", "Exports and replays refused because all places of readers were taken.")
+	descReplayRefused   = desc("replay_refused_total", "Requests for a replay refused because too many answers were being made.")
 
 	descTaps      = desc("watchers", "Readers along of a room's batches, over the control API.")
 	descTapMissed = desc("watch_missed_total", "Batches that such a reader was too slow for.")
@@ -259,7 +262,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	counter(descTapMissed, s.taps.missed.Load())
 	gauge(descTaps, float64(s.taps.watched.Load()))
 	if s.archive != nil {
-		m.collectArchive(counter)
+		m.collectArchive(counter, gauge)
 	}
 	counter(descDelivered, sum.CommentsDelivered)
 	counter(descLikes, sum.likes)
@@ -320,13 +323,18 @@ func (m *metrics) collectRooms(counter func(*prometheus.Desc, uint64, ...string)
 	counter(descKeptDropped, dropped)
 }
 
-func (m *metrics) collectArchive(counter func(*prometheus.Desc, uint64, ...string)) {
+func (m *metrics) collectArchive(counter func(*prometheus.Desc, uint64, ...string), gauge func(*prometheus.Desc, float64)) {
 	c := m.server.archive.Counts()
 	counter(descArchived, c.Comments)
 	counter(descArchivedBatches, c.Batches)
 	counter(descArchivedBytes, c.Bytes)
 	counter(descArchiveDropped, c.Dropped)
 	counter(descArchiveErrors, c.Errors)
+	counter(descArchiveRefused, c.Refused)
+	gauge(descArchiveWaiting, float64(m.server.archive.Waiting()))
+	if m.server.replay != nil {
+		counter(descReplayRefused, m.server.replay.Refused())
+	}
 }
 
 func (m *metrics) collectTokens(counter func(*prometheus.Desc, uint64, ...string), gauge func(*prometheus.Desc, float64)) {

@@ -13,11 +13,11 @@ func (s *Server) serveReplay(mux *http.ServeMux) {
 	if s.archive == nil || !s.settings().DPlayer {
 		return
 	}
-	h := dplayer.Handler(dplayer.Options{
+	s.replay = dplayer.New(dplayer.Options{
 		Source: s.archive, Log: s.log,
 		Origin: func(origin, host string) bool { return s.rules.Load().upgrader.Origin(origin, host) },
 		Open:   func() bool { return s.settings().Guests != config.GuestsNone },
 	})
-	mux.Handle(dplayer.Path, h)
-	mux.Handle(strings.TrimSuffix(dplayer.Path, "/"), h)
+	mux.Handle(dplayer.Path, s.replay)
+	mux.Handle(strings.TrimSuffix(dplayer.Path, "/"), s.replay)
 }

@@ -30,6 +30,7 @@ import (
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/archive"
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/config"
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/doctor"
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/dplayer"
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/moderation"
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/token"
 	"github.com/danmakud/danmakud/poller"
@@ -80,6 +81,7 @@ type Server struct {
 	chores  *errands         // what moderators do
 	reviews *errands         // comments the webhook is asked about
 	archive *archive.Archive // nil = none
+	replay  *dplayer.Handler // nil = not served
 	asks    chan func()      // for the goroutine of Run
 	drains  chan string      // likewise: who asks for a drain
 	leaving chan struct{}    // closed when the server goes down
