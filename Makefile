@@ -75,7 +75,7 @@ fuzz: ## run every fuzzer for FUZZTIME (30s)
 bench: ## micro-benchmarks of the packages; the load tool is bin/bench (make build)
 	$(GO) test -run '^$$' -bench . -benchmem $(PACKAGES)
 
-browser: ## the demo page in headless Chromium against a real server
+browser: ## demo page and dashboard in headless Chromium against a real server
 	.ci/browser/run.sh
 
 compat: ## WebSocket clients of others against a real server, installed if need be

@@ -6,83 +6,27 @@
 //
 // With an address the steps that restart the server are left out.
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { checkQuiet, count, desktop, end, expect, guard, launch, newPage, out, phone, picture, step } from './harness.mjs';
 import { flood, look, overlaps, watchFlights } from './in-page.mjs';
 import { Server } from './server.mjs';
 
 const target = process.argv[2];
-const executablePath = process.env.CHROMIUM || '/usr/bin/chromium';
-const out = process.env.OUT || fileURLToPath(new URL('../../out/browser', import.meta.url));
-const guard = 60_000; // ms; only so that a broken page does not hang the check
-const desktop = { viewport: { width: 1280, height: 800 } };
-const phone = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
-const flags = [
-  '--headless=new', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-  '--disable-background-networking', '--disable-component-update', '--disable-sync',
-];
-
 if (!target) {
   console.error('usage: node check.mjs BINARY | HOST:PORT');
   process.exit(2);
 }
-const { chromium } = await import('playwright-core').catch(() => {
-  console.log('skipped: playwright-core is not installed (npm ci)');
-  process.exit(0);
-});
-
 const address = /^(?:https?:\/\/)?([\w.[\]-]+:\d+)\/?$/.exec(target)?.[1];
 const server = address ? null : new Server(target);
 let base = `http://${address}`;
-let failed = 0;
-let passed = 0;
-const complaints = []; // what the browser said that it should not have
-let expectLoss = false; // while the server is away, failed connections are no complaint
-
-async function step(name, work) {
-  const before = performance.now();
-  try {
-    const note = await work();
-    passed++;
-    console.log(`ok    ${name}${note ? `: ${note}` : ''} (${Math.round(performance.now() - before)} ms)`);
-  } catch (error) {
-    failed++;
-    console.log(`FAIL  ${name}: ${error.stack ?? error}`);
-  }
-}
-
-function listen(page, who) {
-  page.setDefaultTimeout(guard);
-  page.on('pageerror', (error) => complaints.push(`${who}: ${error}`));
-  page.on('console', (message) => {
-    if (message.type() !== 'error' && message.type() !== 'warning') return;
-    if (expectLoss && /WebSocket connection to|ERR_CONNECTION/.test(message.text())) return;
-    complaints.push(`${who}: ${message.text()} ${message.location().url}`);
-  });
-  page.on('request', (request) => {
-    const url = new URL(request.url());
-    if (url.protocol !== 'data:' && url.origin !== base) complaints.push(`${who}: asked ${request.url()}`);
-    if (url.pathname === '/x') complaints.push(`${who}: markup fetched ${request.url()}`);
-  });
-}
 
 async function open(browser, who, room, options = desktop) {
-  const context = await browser.newContext(options);
-  await context.addInitScript(() => {
-    window.violations = [];
-    document.addEventListener('securitypolicyviolation', (event) => {
-      window.violations.push(`${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`);
-    });
-  });
-  const page = await context.newPage();
-  listen(page, who);
+  const page = await newPage(browser, who, options, () => base);
   await page.goto(`${base}/?room=${room}`);
   await live(page);
   return page;
 }
 
 const live = (page) => page.waitForSelector('body[data-state="live"]', { timeout: guard });
-const picture = (page, name) => page.screenshot({ path: `${out}/${name}.png` });
 const flight = (page, text) => page.locator('.fly', { hasText: text }).first();
 
 /** Gives a function that tells how long the page's main thread has worked, in s by kind. */
@@ -235,14 +179,14 @@ async function checkRooms(a, b) {
 
 async function checkRestart(a, b, signal, again) {
   await step(`the server goes away (${signal}) and comes back`, async () => {
-    expectLoss = true;
+    expect.loss = true;
     const lost = Promise.all([a, b].map((page) => page.waitForSelector('body:not([data-state="live"])')));
     await server.stop(signal);
     await lost;
     assert.equal(await a.isDisabled('#send'), true);
     await server.start(...again);
     await Promise.all([live(a), live(b)]);
-    expectLoss = false;
+    expect.loss = false;
     await say(a, `we are back after ${signal}`);
     await flies(b, `we are back after ${signal}`, 'left');
   });
@@ -313,15 +257,6 @@ async function checkKeyboard(a) {
   });
 }
 
-async function checkQuiet(pages) {
-  await step('no console error, no policy violation, no foreign request', async () => {
-    for (const [who, page] of Object.entries(pages)) {
-      for (const violation of await page.evaluate(() => window.violations)) complaints.push(`${who}: ${violation}`);
-    }
-    assert.deepEqual(complaints, []);
-  });
-}
-
 async function run(browser) {
   const a = await open(browser, 'page A', 'lobby');
   const b = await open(browser, 'page B', 'lobby');
@@ -348,23 +283,21 @@ async function run(browser) {
   await checkQuiet({ 'page A': a, 'page B': b });
 }
 
-mkdirSync(out, { recursive: true });
 if (server) {
   // Without the limit of comments a second, so that one page can make a burst.
   await server.start('--comment-rate', '0', '--drain-time', '1s');
   base = server.base;
 }
 console.log(`danmakud at ${base}, pictures in ${out}`);
-const browser = await chromium.launch({ executablePath, headless: true, args: flags, timeout: guard });
+const browser = await launch();
 try {
   await run(browser);
 } catch (error) {
-  failed++;
+  count.failed++;
   console.log(`FAIL  the check itself: ${error.stack ?? error}`);
 } finally {
   await browser.close();
-  if (failed && server) console.log(`the server's log ends with:\n${server.log.slice(-2_000)}`);
+  if (count.failed && server) console.log(`the server's log ends with:\n${server.log.slice(-2_000)}`);
   await server?.stop();
 }
-console.log(`${passed} passed, ${failed} failed`);
-process.exit(failed ? 1 : 0);
+end();

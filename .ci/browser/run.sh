@@ -1,6 +1,7 @@
 #!/bin/sh
-# The page's check in a real browser: the lanes and the back-off as arithmetic
-# (node --test), then headless Chromium against a real danmakud.
+# Both pages in a real browser: the lanes and the back-off as arithmetic (node
+# --test), then headless Chromium against a real danmakud, and the operators' page
+# against a control listener that says anything.
 #
 #   run.sh [BINARY | HOST:PORT]     default: builds ./cmd/danmakud
 #
@@ -50,4 +51,6 @@ if [ ! -e $installed ] || [ -n "$(find package-lock.json -newer $installed)" ]; 
 	touch $installed
 fi
 node --test
-OUT=${OUT:-$root/out/browser} node check.mjs "$target"
+export OUT="${OUT:-$root/out/browser}"
+node check.mjs "$target"
+node dashboard.mjs "$target"

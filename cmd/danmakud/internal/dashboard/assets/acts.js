@@ -12,7 +12,7 @@ export function acts(room, comment, list) {
   const user = String(comment.uid ?? '');
   const span = h('select', { id: 'act-span' }, spans.map(([seconds, label]) => h('option', { value: String(seconds) }, label)));
   span.value = '600';
-  const reason = h('input', { id: 'act-reason', maxLength: 100, placeholder: 'for the record, and for who it is about', autocomplete: 'off' });
+  const reason = h('input', { id: 'act-reason', maxLength: 100, placeholder: 'they see it, too', autocomplete: 'off' });
   const everywhere = h('input', { type: 'checkbox', id: 'act-all' });
   const act = (label, work, done, className = '') => h('button', {
     type: 'button', className, onclick: async () => {

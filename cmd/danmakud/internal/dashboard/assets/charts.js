@@ -13,6 +13,7 @@ export class Chart {
   #canvas = document.createElement('canvas');
   #legend = h('ul', { className: 'legend' });
   #format;
+  #axis;
   #stacked;
   #least;
   #points = []; // {at: ms, values: Map name → number, or null for a gap}
@@ -22,11 +23,12 @@ export class Chart {
 
   /**
    * @param {{title: string, note?: string, format: (n: number) => string,
-   *   stacked?: boolean, least?: number, window: number}} of
-   *   least: the axis reaches at least so far; window: ms
+   *   axis?: (n: number) => string, stacked?: boolean, least?: number, window: number}} of
+   *   axis: shorter than format; least: the axis reaches at least so far; window: ms
    */
-  constructor({ title, note = '', format, stacked = false, least = 1, window }) {
+  constructor({ title, note = '', format, axis = format, stacked = false, least = 1, window }) {
     this.#format = format;
+    this.#axis = axis;
     this.#stacked = stacked;
     this.#least = least;
     this.#window = window;
@@ -85,7 +87,7 @@ export class Chart {
     pen.restore();
     const shown = this.#shown(x);
     if (shown && this.#pointer !== null) this.#cross(pen, x(shown.at), y, box, shown, colors, color);
-    this.#tell(shown, colors.length);
+    this.#tell(shown);
   }
 
   #highest() {
@@ -114,7 +116,7 @@ export class Chart {
       pen.lineTo(box.x + box.w, at);
       pen.stroke();
       pen.textAlign = 'right';
-      pen.fillText(this.#format(top * share), box.x - 7, at);
+      pen.fillText(this.#axis(top * share), box.x - 7, at);
     }
     pen.textBaseline = 'alphabetic';
     const minutes = this.#window / 60_000;
@@ -125,46 +127,39 @@ export class Chart {
     }
   }
 
+  // A line for each name, with a wash below it if there is but one.
   #lines(pen, x, y, colors, box) {
-    this.#names.forEach((name, i) => {
-      pen.strokeStyle = colors[i];
-      pen.lineWidth = 1.75;
-      pen.lineJoin = 'round';
-      let [open, first, last] = [false, 0, 0];
-      pen.beginPath();
-      for (const { at, values } of this.#points) {
-        if (!values) {
-          open = false;
-          continue;
-        }
-        const [px, py] = [x(at), y(values.get(name) ?? 0)];
-        if (open) pen.lineTo(px, py);
-        else pen.moveTo(px, py);
-        if (!open) first = px;
-        last = px;
-        open = true;
-      }
-      pen.stroke();
-      if (this.#names.length > 1 || !open) return;
-      pen.lineTo(last, box.y + box.h);
-      pen.lineTo(first, box.y + box.h);
-      pen.globalAlpha = 0.13;
-      pen.fillStyle = colors[i];
-      pen.fill();
-      pen.globalAlpha = 1;
-    });
+    pen.lineWidth = 1.75;
+    pen.lineJoin = 'round';
+    for (const run of runs(this.#points)) {
+      this.#names.forEach((name, i) => {
+        pen.beginPath();
+        for (const { at, values } of run) pen.lineTo(x(at), y(values.get(name) ?? 0));
+        pen.strokeStyle = colors[i];
+        pen.stroke();
+        if (this.#names.length > 1) return;
+        pen.lineTo(x(run.at(-1).at), box.y + box.h);
+        pen.lineTo(x(run[0].at), box.y + box.h);
+        pen.globalAlpha = 0.13;
+        pen.fillStyle = colors[i];
+        pen.fill();
+        pen.globalAlpha = 1;
+      });
+    }
   }
 
   // From the top of the stack down, each over what lies behind it.
   #areas(pen, x, y, colors) {
-    const points = this.#points.filter(({ values }) => values);
-    for (let i = this.#names.length - 1; i >= 0 && points.length > 1; i--) {
-      const sum = ({ values }) => this.#names.slice(0, i + 1).reduce((n, name) => n + (values.get(name) ?? 0), 0);
-      pen.beginPath();
-      for (const point of points) pen.lineTo(x(point.at), y(sum(point)));
-      for (const point of points.toReversed()) pen.lineTo(x(point.at), y(0));
-      pen.fillStyle = colors[i];
-      pen.fill();
+    for (const run of runs(this.#points)) {
+      for (let i = this.#names.length - 1; i >= 0; i--) {
+        const sum = ({ values }) => this.#names.slice(0, i + 1).reduce((n, name) => n + (values.get(name) ?? 0), 0);
+        pen.beginPath();
+        for (const point of run) pen.lineTo(x(point.at), y(sum(point)));
+        pen.lineTo(x(run.at(-1).at), y(0));
+        pen.lineTo(x(run[0].at), y(0));
+        pen.fillStyle = colors[i];
+        pen.fill();
+      }
     }
   }
 
@@ -203,6 +198,16 @@ export class Chart {
       write(value, shown ? this.#format(shown.values.get(name) ?? 0) : '–');
     });
   }
+}
+
+/** The points between gaps. */
+function runs(points) {
+  const all = [[]];
+  for (const point of points) {
+    if (point.values) all.at(-1).push(point);
+    else all.push([]);
+  }
+  return all.filter((run) => run.length > 0);
 }
 
 /** The next of 1, 2, 5, 10, 20 … */

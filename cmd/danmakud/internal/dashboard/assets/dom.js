@@ -42,7 +42,9 @@ const short = new Intl.NumberFormat('en', { notation: 'compact', maximumFraction
 export const count = (n) => (Math.abs(n) < 1e6 ? whole.format(n) : short.format(n));
 /** 0.25 → "0.25", 12.3 → "12", 45000 → "45,000" */
 export const rate = (n) => (n === 0 ? '0' : n < 10 ? n.toFixed(n < 1 ? 2 : 1) : count(n));
-export const percent = (n) => `${(100 * n).toFixed(n < 0.1 ? 1 : 0)} %`;
+/** As count, short from ten thousand on. */
+export const compact = (n) => (Math.abs(n) < 1e4 ? whole.format(n) : short.format(n));
+export const percent = (n) => `${(100 * n).toFixed(n > 0 && n < 0.1 ? 1 : 0)} %`;
 
 /** Seconds, as a person reads a delay. */
 export function delay(seconds) {

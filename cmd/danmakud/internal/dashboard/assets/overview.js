@@ -1,7 +1,7 @@
 // The whole server: numbers now, and curves of the last minutes.
 
 import { Chart } from './charts.js';
-import { bytes, count, delay, h, percent, rate, write } from './dom.js';
+import { bytes, compact, count, delay, h, percent, rate, write } from './dom.js';
 
 const kept = 300; // seconds
 const window = kept * 1_000;
@@ -84,8 +84,8 @@ export class Overview {
     };
     const chart = (of) => new Chart({ window, ...of });
     this.#charts = {
-      viewers: chart({ title: 'Viewers', format: count, least: 10 }),
-      delivered: chart({ title: 'Deliveries', note: 'comments a second, each to each of its viewers', format: rate, least: 10 }),
+      viewers: chart({ title: 'Viewers', format: count, axis: compact, least: 10 }),
+      delivered: chart({ title: 'Deliveries', note: 'comments to viewers, a second', format: rate, axis: compact, least: 10 }),
       lag: chart({ title: 'Tick lag and pass', note: 'mean', format: delay, least: 0.001 }),
       dropped: chart({ title: 'Drops', note: 'a second', format: rate, least: 1, stacked: true }),
       closes: chart({ title: 'Closes by reason', note: 'a second', format: rate, least: 1, stacked: true }),
@@ -109,7 +109,7 @@ export class Overview {
     this.#numbers(stats, rates);
     const past = this.#past;
     const c = this.#charts;
-    c.viewers.set(past.series((s) => [['in rooms', s.members], ['connections', s.connections]]), ['in rooms', 'connections']);
+    c.viewers.set(past.series((s) => [['connections', s.connections], ['in rooms', s.members]]), ['connections', 'in rooms']);
     c.delivered.set(past.series((_, r) => [['delivered', r.delivered]]), ['delivered']);
     c.lag.set(past.series((_, r) => [['tick lag', r.lag], ['pass', r.pass]]), ['tick lag', 'pass']);
     this.#stack(c.dropped, (r) => ({ 'batches skipped': r.skipped, 'comments left out': r.sampled, ...r.errors }), ['batches skipped', 'comments left out']);

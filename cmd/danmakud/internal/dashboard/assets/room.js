@@ -245,7 +245,8 @@ function actionsCard(name, live) {
         }, 'Announced');
       },
     }, h('label', { for: 'announce', className: 'hidden' }, 'Announcement'), text, h('button', { type: 'submit' }, 'Announce')),
-    h('div', { className: 'row' }, clear, h('span', { className: 'push' }, 'Archive'), save('xml'), save('ass'), save('ndjson')));
+    h('div', { className: 'row' }, h('span', { className: 'dim' }, 'Archive'), save('xml'), save('ass'), save('ndjson')),
+    clear);
 }
 
 // By way of a blob, since a link cannot take the key along.
