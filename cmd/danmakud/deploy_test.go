@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/config"
 )
@@ -91,6 +92,35 @@ func TestChart(t *testing.T) {
 	cmd.Dir = repository
 	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "'listen'") {
 		t.Errorf("a setting that is the chart's can be given: %v\n%s", err, out)
+	}
+}
+
+// TestCompose: the file is one, and a container has the time that its drain needs.
+func TestCompose(t *testing.T) {
+	compose := []string{"docker-compose"}
+	if _, err := exec.LookPath(compose[0]); err != nil {
+		compose = []string{"docker", "compose"}
+		if exec.Command("docker", "compose", "version").Run() != nil {
+			t.Skip("skipped: docker compose is not installed")
+		}
+	}
+	text := inRepository(t, compose[0], append(compose[1:], "-f", "deploy/docker/compose.yaml", "config")...)
+	var variables []string
+	grace := map[string]time.Duration{}
+	for _, m := range regexp.MustCompile(`(?m)^ *(\w+): "?([^"\n]+)"?$`).FindAllStringSubmatch(text, -1) {
+		if strings.HasPrefix(m[1], "DANMAKUD_") {
+			variables = append(variables, m[1]+"="+m[2])
+		}
+		if d, err := time.ParseDuration(m[2]); err == nil {
+			grace[m[1]] = d
+		}
+	}
+	if unknown := config.UnknownEnv(variables); len(variables) < 3 || len(unknown) > 0 {
+		t.Errorf("variables %q, of which %q are no settings", variables, unknown)
+	}
+	need := grace["DANMAKUD_DRAIN_GRACE"] + grace["DANMAKUD_DRAIN_TIME"] + 20*time.Second
+	if need <= 20*time.Second || grace["stop_grace_period"] < need {
+		t.Errorf("stopping may take %v, want %v", grace["stop_grace_period"], need)
 	}
 }
 
