@@ -84,7 +84,7 @@ func (h *handler) letIn(s poller.Slot, head, rest []byte, who *person) {
 	}
 	c.state, c.deadline = stateOpen, 0
 	c.uid = h.server.nextUID.Add(1)
-	if who != &h.rules.guest {
+	if !who.anybody() {
 		h.persons.set(s, who)
 	}
 	h.upgraded++

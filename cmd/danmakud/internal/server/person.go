@@ -9,16 +9,16 @@ import (
 // person is who a viewer is. It is never changed: who renews its token is another
 // person from then on. Any goroutine.
 type person struct {
-	user    string    // what the site calls it; "" = a guest
-	name    string    // to be shown; may be ""
-	role    room.Role //
-	rooms   []string  // names, or beginnings of names with a * behind; nil = all
-	silent  bool      // watches and does not speak
-	subject string    // whom the token is for: user, unless the callback says otherwise; "" = no token
-	tokenID string    // "" = the token has none
-	issued  int64     // Unix seconds; 0 = the token does not say
-	expires int64     // Unix seconds; 0 = never
+	user    string   // what the site calls it; "" = a guest
+	name    string   // to be shown; may be ""
+	subject string   // whom the token is for: user, unless the callback says otherwise; "" = no token
+	tokenID string   // "" = the token has none
+	rooms   []string // names, or beginnings of names with a * behind; nil = all
+	issued  int64    // Unix seconds; 0 = the token does not say
+	expires int64    // Unix seconds; 0 = never
 
+	role     room.Role
+	silent   bool // watches and does not speak
 	answered bool // by --connect-url: what it said of user, name, role and rooms stays
 }
 
@@ -85,6 +85,9 @@ func (h *handler) person(s poller.Slot) *person {
 	return &h.rules.guest
 }
 
+// anybody reports whether nothing is known of p, as of most guests.
+func (p *person) anybody() bool { return p.subject == "" && !p.answered }
+
 // publicID returns what others know the viewer at s by: the site's name for it, or
 // a guest's, such as ~7f. Loop goroutine only.
 func (h *handler) publicID(s poller.Slot) string {
@@ -123,7 +126,7 @@ func (h *handler) dismiss(s poller.Slot, message, word string, r poller.Reason) 
 // asked at connect it has been asked about the room one is in.
 func (h *handler) maySwitch(s poller.Slot, name string) bool {
 	p := h.person(s)
-	if p == &h.rules.guest && h.config.ConnectURL != "" {
+	if p.anybody() && h.config.ConnectURL != "" {
 		return h.shard.RoomOf(uint32(s)).Name() == name
 	}
 	return p.mayEnter(name)

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -232,4 +233,23 @@ func TestSwitchKeepsToTheRoomsOfTheToken(t *testing.T) {
 	if m := v.expect("welcome"); m.Room != "live:2" || m.UID != "bob" {
 		t.Errorf("welcome %+v", m)
 	}
+}
+
+// BenchmarkTokenHolder tells what a viewer with a token costs more than a guest.
+func BenchmarkTokenHolder(b *testing.B) {
+	heap := func() float64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return float64(m.HeapAlloc)
+	}
+	ps, before := newPersons(), heap()
+	for i := range b.N {
+		ps.set(poller.Slot(i), &person{
+			user: fmt.Sprintf("user-%08d", i), name: strings.Clone("小明的名字"), role: room.RoleVIP, subject: fmt.Sprintf("user-%08d", i),
+			tokenID: fmt.Sprintf("%016x", i), rooms: []string{strings.Clone("live:*")}, issued: 1, expires: int64(1 + i),
+		})
+	}
+	b.ReportMetric((heap()-before)/float64(b.N), "heap-B/holder")
+	runtime.KeepAlive(ps)
 }

@@ -12,8 +12,9 @@ import (
 const revocationsMost = 100_000
 
 // revoke takes back the token of that id, all tokens of a user issued up to now, or
-// both, and closes their connections, of which it returns the number. Any goroutine
-// but a loop's.
+// both, and closes their connections, of which it returns the number. After an error
+// it is in force all the same, unless that is token.ErrRevocationsFull, and may be
+// called again. Any goroutine but a loop's.
 func (s *Server) revoke(ctx context.Context, tokenID, user string) (int, error) {
 	now := time.Now()
 	var all []token.Revocation
