@@ -28,9 +28,14 @@ func promtool(t *testing.T) string {
 	return path
 }
 
+// everything switches on what has metrics of its own.
+func everything(t *testing.T) func(*config.Config) {
+	return func(c *config.Config) { c.Archive, c.DPlayer = t.TempDir(), true }
+}
+
 // TestMetricNames: names, types and units as Prometheus wants them.
 func TestMetricNames(t *testing.T) {
-	s := start(t, nil)
+	s := start(t, everything(t))
 	text := scrape(t, s)
 	problems, err := promlint.New(strings.NewReader(text)).Lint()
 	if err != nil {
@@ -58,7 +63,7 @@ func TestMetricNames(t *testing.T) {
 
 // TestDeployedNames: what the dashboard and the alerts ask for is there.
 func TestDeployedNames(t *testing.T) {
-	s := start(t, nil)
+	s := start(t, everything(t))
 	text := scrape(t, s)
 	exposed := make(map[string]bool)
 	for _, m := range regexp.MustCompile(`(?m)^([a-z_0-9]+)[{ ]`).FindAllStringSubmatch(text, -1) {
