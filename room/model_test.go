@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,6 +22,7 @@ const (
 	modelShards = 2
 
 	modelDeflateMin = 200
+	modelBudget     = 600 // some comments
 )
 
 var errModelReset = errors.New("reset")
@@ -34,7 +36,8 @@ type viewer struct {
 	closed   bool
 	in       int // room joined, -1 = none
 	enc      Encoding
-	from     uint64 // sequence it joined at
+	from     uint64 // sequence after which it has a claim
+	joined   uint64 // newest sequence when it joined
 	expected []span
 	replies  int
 }
@@ -44,7 +47,21 @@ type span struct {
 	room     int
 	enc      Encoding
 	from, to uint64
+	joined   uint64 // newest when it began: more than from for who resumed
 	at       uint64 // how far the audit has followed it
+}
+
+// modelRoom is a room as the model sees it.
+type modelRoom struct {
+	sealed    []*Batch
+	compress  int             // viewers there with the compressed encoding
+	unposted  *Batch          // sealed and not in the inboxes yet
+	compress0 int             // as compress, when that was sealed
+	lost      int             // inboxes that will refuse it
+	taken     uint64          // comments and retracts accepted
+	ids       []uint64        // of all comments
+	due       map[string]Kind // how what must be in the next batch begins
+	prior     int             // how many that are, those with the same beginning as well
 }
 
 type model struct {
@@ -56,9 +73,10 @@ type model struct {
 	past    []*viewer // connections that are gone
 	inboxes [modelShards][]*Batch
 	frames  map[string]*Batch // by frame bytes, of either encoding
-	sealed  [modelRooms][]*Batch
-	wanted  [modelRooms]int // viewers there with the compressed encoding
-	runs    uint64          // batches that had to be compressed
+	rooms   [modelRooms]modelRoom
+	runs    uint64 // batches that had to be compressed
+	resumed uint64 // joins that went on where they were
+	left    uint64 // comments merged, sampled or withdrawn
 	now     int64
 	said    int
 
@@ -106,7 +124,11 @@ func newModel(t testing.TB, ring int) *model {
 	m := &model{t: t, frames: make(map[string]*Batch), now: 1, inflater: wsproto.NewInflater(), spool: &memorySpool{limit: 4 << 10}}
 	// Frames of one or two comments are below the least size, others above it.
 	m.hub = NewHub(Config{Shards: modelShards, Tick: time.Millisecond, Ring: ring, History: 3, Epoch: "e", DeflateMin: modelDeflateMin,
-		Spool: m.spool, SpoolMin: 200, SpoolMembers: 2})
+		Spool: m.spool, SpoolMin: 200, SpoolMembers: 2, BudgetBytes: modelBudget, Weights: [Roles]float64{RoleVIP: 2}, Random: seeded(1),
+		ResumeAge: 100, ResumeBytes: 5000, ResumeTotal: 9000})
+	for i := range m.rooms {
+		m.rooms[i].due = make(map[string]Kind)
+	}
 	for i := range m.shards {
 		m.shards[i] = NewShard(m.hub, i, modelWriter{m, i})
 		for s := range m.viewers[i] {
@@ -118,9 +140,19 @@ func newModel(t testing.TB, ring int) *model {
 
 func roomName(i int) string { return fmt.Sprintf("r%d", i) }
 
-func (m *model) join(shard int, slot uint32, room int, enc Encoding) {
+// join lets a viewer in. back is how many batches ago it was there last; -1 = never.
+func (m *model) join(shard int, slot uint32, room int, enc Encoding, back int) {
 	v := m.viewers[shard][slot]
-	e, err := m.shards[shard].Join(slot, JoinRequest{Name: roomName(room), Encoding: enc, History: 3}, m.now)
+	req := JoinRequest{Name: roomName(room), Encoding: enc, History: 3}
+	newest := uint64(len(m.rooms[room].sealed))
+	want, resumes := newest, false
+	if r := m.hub.Find(req.Name); r != nil && back >= 0 && uint64(back) <= newest {
+		req.Resume, req.Epoch, req.Since = true, r.Epoch(), newest-uint64(back)
+		if resumes = back == 0 || r.kept.at(req.Since+1) != nil; resumes {
+			want = req.Since
+		}
+	}
+	e, err := m.shards[shard].Join(slot, req, m.now)
 	if v.in >= 0 {
 		if !errors.Is(err, ErrMember) {
 			m.t.Fatalf("second join: %v", err)
@@ -130,12 +162,15 @@ func (m *model) join(shard int, slot uint32, room int, enc Encoding) {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	if want := uint64(len(m.sealed[room])); e.Seq != want {
-		m.t.Fatalf("joined %s at %d, sealed are %d", roomName(room), e.Seq, want)
+	if e.Seq != want || e.Resumed != resumes {
+		m.t.Fatalf("joined %s at %d, resumed %v, want %d, %v", roomName(room), e.Seq, e.Resumed, want, resumes)
 	}
-	v.in, v.enc, v.from = room, enc, e.Seq
+	if resumes && back > 0 {
+		m.resumed++
+	}
+	v.in, v.enc, v.from, v.joined = room, enc, e.Seq, newest
 	if enc == EncodingJSONDeflate {
-		m.wanted[room]++
+		m.rooms[room].compress++
 	}
 	// Viewers are welcomed, which tells them to what later notices refer.
 	welcome := fmt.Appendf(nil, `{"type":"welcome","seq":%d}`, len(v.expected))
@@ -150,9 +185,10 @@ func (m *model) leave(shard int, slot uint32) {
 
 func (m *model) endSpan(v *viewer) {
 	if v.in >= 0 {
-		v.expected = append(v.expected, span{v.in, v.enc, v.from, uint64(len(m.sealed[v.in])), v.from})
+		room := &m.rooms[v.in]
+		v.expected = append(v.expected, span{v.in, v.enc, v.from, uint64(len(room.sealed)), v.joined, v.from})
 		if v.enc == EncodingJSONDeflate {
-			m.wanted[v.in]--
+			room.compress--
 		}
 		v.in = -1
 	}
@@ -168,47 +204,120 @@ func (m *model) gone(shard int, slot uint32) {
 	m.viewers[shard][slot] = &viewer{in: -1, space: 1 << 30}
 }
 
+// publish says something: what it is and who says it go by what was said before.
 func (m *model) publish(room int) {
-	r := m.hub.Find(roomName(room))
+	r, mr := m.hub.Find(roomName(room)), &m.rooms[room]
 	if r == nil {
 		return // nobody has been there yet
 	}
 	m.said++
-	c := Comment{Text: fmt.Sprintf("t%d", m.said), Color: ColorDefault}
-	if _, _, err := r.Publish(&c, m.now, m.now); err != nil {
+	c := Comment{Text: fmt.Sprintf("t%d", m.said), Color: ColorDefault, Key: uint64(m.said % 4), Role: Role(m.said % 11 % 4)}
+	if m.said%13 == 0 {
+		c.Kind = KindGift
+	}
+	id, _, err := r.Publish(&c, m.now, m.now)
+	if err != nil {
 		m.t.Fatal(err)
+	}
+	mr.taken++
+	mr.ids = append(mr.ids, id)
+	if isPrior(c.Kind, c.Role) {
+		mr.due[`{"id":"`+idText(id)+`","uid"`] = c.Kind
+		mr.prior++
 	}
 }
 
-// seal seals a room and puts the batch into the inboxes; those in lost refuse it.
-func (m *model) seal(room int, lost int) {
-	r := m.hub.Find(roomName(room))
+// retract takes back the comment said so many ago, or all.
+func (m *model) retract(room, back int, all bool) {
+	r, mr := m.hub.Find(roomName(room)), &m.rooms[room]
+	if r == nil || len(mr.ids) == 0 {
+		return
+	}
+	id := mr.ids[max(0, len(mr.ids)-1-back)]
+	begins := `{"id":"` + idText(id) + `","uid"`
+	var err error
+	if all {
+		_, err = r.Clear(m.now, m.now)
+		for begins, kind := range mr.due {
+			if kind == KindChat {
+				delete(mr.due, begins)
+				mr.prior--
+			}
+		}
+		mr.due[`{"id":"*","ts"`] = KindRetract
+	} else {
+		_, _, err = r.Retract(id, m.now, m.now)
+		if _, waits := mr.due[begins]; waits {
+			delete(mr.due, begins)
+			mr.prior--
+		}
+		mr.due[`{"id":"`+idText(id)+`","ts"`] = KindRetract
+	}
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	mr.taken++
+	mr.prior++
+	if history := string(r.HistoryJSON(3)); strings.Contains(history, begins) || all && history != "" {
+		m.t.Fatalf("the history still has what was taken back: %s", history)
+	}
+}
+
+// seal seals a room; the batch is posted now or later. Inboxes in lost refuse it.
+func (m *model) seal(room int, lost int, later bool) {
+	r, mr := m.hub.Find(roomName(room)), &m.rooms[room]
 	if r == nil {
 		return
 	}
+	m.post(room)
 	b := r.Seal(m.now, m.now)
 	if b == nil {
 		return
 	}
-	if b.Seq != uint64(len(m.sealed[room]))+1 {
-		m.t.Fatalf("sealed %d after %d", b.Seq, len(m.sealed[room]))
+	if b.Seq != uint64(len(mr.sealed))+1 {
+		m.t.Fatalf("sealed %d after %d", b.Seq, len(mr.sealed))
 	}
-	m.sealed[room] = append(m.sealed[room], b)
+	for begins := range mr.due {
+		if !strings.Contains(string(b.CommentsJSON()), begins) {
+			m.t.Fatalf("%s must be in %s", begins, b.CommentsJSON())
+		}
+	}
+	if n := len(b.Frame(EncodingJSON)); n > modelBudget && b.Comments > mr.prior {
+		m.t.Fatalf("%d bytes, %d comments, must be in it %d: %s", n, b.Comments, mr.prior, b.Payload())
+	}
+	clear(mr.due)
+	mr.prior = 0
+	mr.sealed = append(mr.sealed, b)
+	mr.unposted, mr.lost, mr.compress0 = b, lost, mr.compress
+	m.frames[string(b.Frame(EncodingJSON))] = b
+	if !later {
+		m.post(room)
+	}
+}
+
+// post puts the last batch of a room into the inboxes, if it is not there.
+func (m *model) post(room int) {
+	mr := &m.rooms[room]
+	b := mr.unposted
+	if b == nil {
+		return
+	}
+	mr.unposted = nil
 	b.Encode()
-	m.checkEncodings(b, room)
+	m.checkEncodings(b, mr.compress0)
 	for i := range m.inboxes {
-		if b.Wanted(i) && lost>>i&1 == 0 {
+		if b.Wanted(i) && mr.lost>>i&1 == 0 {
 			m.inboxes[i] = append(m.inboxes[i], b)
 		}
 	}
-	r.Posted()
+	b.Room.Posted()
 }
 
 // checkEncodings holds the frames of a batch just encoded against who wanted them.
-func (m *model) checkEncodings(b *Batch, room int) {
+func (m *model) checkEncodings(b *Batch, wanted int) {
 	plain, deflated := b.Frame(EncodingJSON), b.Frame(EncodingJSONDeflate)
-	m.frames[string(plain)], m.frames[string(deflated)] = b, b
-	due := m.wanted[room] > 0 && len(plain) >= modelDeflateMin
+	m.frames[string(deflated)] = b
+	due := wanted > 0 && len(plain) >= modelDeflateMin
 	if due {
 		m.runs++
 	}
@@ -216,7 +325,7 @@ func (m *model) checkEncodings(b *Batch, room int) {
 		m.t.Fatalf("%d runs, batches to compress were %d", runs, m.runs)
 	}
 	if !due && &plain[0] != &deflated[0] {
-		m.t.Fatalf("compressed for %d viewers, frame of %d bytes", m.wanted[room], len(plain))
+		m.t.Fatalf("compressed for %d viewers, frame of %d bytes", wanted, len(plain))
 	}
 	if &plain[0] == &deflated[0] {
 		return
@@ -254,21 +363,23 @@ func (m *model) writable(shard int, slot uint32) {
 func (m *model) step(op, a, b byte) {
 	m.now++
 	shard, slot, room := int(a)%modelShards, uint32(a/modelShards)%modelSlots, int(b)%modelRooms
-	switch op % 11 {
+	switch op % 15 {
 	case 0:
-		m.join(shard, slot, room, Encoding(b/modelRooms)%Encodings)
+		m.join(shard, slot, room, Encoding(b/modelRooms)%Encodings, -1)
 	case 1:
 		m.leave(shard, slot)
 	case 2:
 		m.gone(shard, slot)
 	case 3, 4:
-		m.publish(room)
+		for range 1 + b/modelRooms%4 {
+			m.publish(room)
+		}
 	case 5:
 		lost := 0
 		if b > 250 {
 			lost = 1 + int(a)%modelShards
 		}
-		m.seal(room, lost)
+		m.seal(room, lost, a%2 == 0)
 	case 6:
 		m.deliver(shard, 1+int(b)%4)
 	case 7:
@@ -284,6 +395,15 @@ func (m *model) step(op, a, b byte) {
 		} else {
 			m.reply(shard, slot)
 		}
+	case 11, 12:
+		m.join(shard, slot, room, Encoding(b/modelRooms)%Encodings, int(op)/15%4)
+	case 13:
+		m.retract(room, int(a)%8, b > 220)
+	case 14:
+		m.post(room)
+		if b > 220 {
+			m.hub.Sweep(m.now)
+		}
 	}
 	m.check()
 }
@@ -294,7 +414,7 @@ func (m *model) settle() {
 	for room := range modelRooms {
 		m.publish(room)
 		m.now += int64(time.Second)
-		m.seal(room, 0)
+		m.seal(room, 0, false)
 	}
 	for i, s := range m.shards {
 		m.deliver(i, len(m.inboxes[i]))
@@ -368,7 +488,9 @@ func (m *model) audit(v *viewer, live bool) {
 				m.t.Fatalf("batch that was never sealed: %s", payload)
 			}
 			p := &pending[next]
-			if string(frame) != string(b.Frame(p.enc)) {
+			// What was not encoded yet when the viewer resumed goes plain.
+			early := b.Seq == p.joined && p.from < p.joined && string(frame) == string(b.Frame(EncodingJSON))
+			if string(frame) != string(b.Frame(p.enc)) && !early {
 				m.t.Fatalf("batch %d in another encoding than %v", b.Seq, p.enc)
 			}
 			if roomName(p.room) != msg.Room || b.Seq > p.to {
@@ -398,7 +520,7 @@ func (m *model) auditSkip(p *span, n notice) {
 	if err := json.Unmarshal(n.Comments, &comments); err != nil {
 		m.t.Fatal(err)
 	}
-	for _, missed := range m.sealed[p.room][p.at:n.To] {
+	for _, missed := range m.rooms[p.room].sealed[p.at:n.To] {
 		want += uint64(missed.Comments)
 	}
 	if n.From != p.at+1 || n.Batches != n.To-p.at || comments != want {
@@ -494,6 +616,25 @@ func (m *model) books() {
 	if claims != had {
 		m.t.Fatalf("members had a claim to %d batches, accounted for are %d", claims, had)
 	}
+	held := 0
+	for room := range m.rooms {
+		r, mr := m.hub.Find(roomName(room)), &m.rooms[room]
+		if r == nil {
+			continue
+		}
+		i, sent := r.Info(), uint64(0)
+		for _, b := range mr.sealed {
+			sent += uint64(b.Comments)
+		}
+		if i.Total != sent || mr.taken != i.Total+i.Merged+i.Sampled+i.Withdrawn+uint64(i.Pending) {
+			m.t.Fatalf("%s took %d comments, sent %d: %+v", r.name, mr.taken, sent, i)
+		}
+		m.left += i.Merged + i.Sampled + i.Withdrawn
+		held += r.kept.bytes
+	}
+	if bytes, _ := m.hub.Kept(); bytes != int64(held) || bytes > 9000 {
+		m.t.Fatalf("%d bytes are kept, counted are %d", held, bytes)
+	}
 }
 
 func runModel(t testing.TB, script []byte) *model {
@@ -537,11 +678,12 @@ func TestModelRandomSchedules(t *testing.T) {
 	if testing.Short() {
 		n = 200
 	}
-	compressed := uint64(0)
+	compressed, resumed, left := uint64(0), uint64(0), uint64(0)
 	for seed := range n {
-		compressed += runModel(t, randomScript(1000+seed, 150)).runs
+		m := runModel(t, randomScript(1000+seed, 150))
+		compressed, resumed, left = compressed+m.runs, resumed+m.resumed, left+m.left
 	}
-	if compressed < n {
-		t.Errorf("only %d batches of %d schedules were compressed", compressed, n)
+	if compressed < n || resumed < n/2 || left < n {
+		t.Errorf("in %d schedules only %d batches were compressed, %d viewers resumed, %d comments were left out", n, compressed, resumed, left)
 	}
 }

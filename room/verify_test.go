@@ -34,15 +34,18 @@ func TestCheckSeesWhatIsWrong(t *testing.T) {
 		{"over all shards", func(s *Shard, rs *roomShard) { rs.room.online++ }},
 		{"over all shards", func(s *Shard, rs *roomShard) { rs.room.members[0]++; rs.room.online++; rs.room.present.Add(1) }},
 		{"by encoding", func(s *Shard, rs *roomShard) { rs.room.encodings[EncodingJSONDeflate]++ }},
+		{"took 1 comments", func(s *Shard, rs *roomShard) { rs.room.sampled++ }},
+		{"keeps", func(s *Shard, rs *roomShard) { rs.room.kept.bytes++ }},
+		{"keeps", func(s *Shard, rs *roomShard) { rs.room.kept.list[0].Batch = &Batch{Room: rs.room, Seq: 9} }},
 		{"wanted", func(s *Shard, rs *roomShard) { rs.room.wanted.remove(0) }},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			m := newModel(t, 4)
-			m.join(0, 0, 0, EncodingJSON)
-			m.join(0, 1, 0, EncodingJSON)
+			m.join(0, 0, 0, EncodingJSON, -1)
+			m.join(0, 1, 0, EncodingJSON, -1)
 			m.viewers[0][1].space = 3
 			m.publish(0)
-			m.seal(0, 0)
+			m.seal(0, 0, false)
 			m.deliver(0, 1)
 			m.now += int64(time.Second)
 			for m.shards[0].Broadcast(10, m.now) {
