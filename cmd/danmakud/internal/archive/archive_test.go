@@ -506,6 +506,7 @@ func TestQuietRoomsAreForgotten(t *testing.T) {
 	eventually(t, "written", func() bool { return a.Counts().Comments == 1 })
 	clock.Store(int64(2 * forgetAfter))
 	a.Append(s.batch("b", base, says("x")))
+	eventually(t, "written", func() bool { return a.Counts().Comments == 2 })
 	eventually(t, "forgotten", func() bool { return a.handles.count() == 1 })
 }
 

@@ -17,7 +17,7 @@ const (
 	// forgetAfter is how long nothing is said in a room until its file is finished.
 	forgetAfter = time.Hour
 	// sparesMax bounds the buffers kept for the next round.
-	sparesMax = 64
+	sparesMax = 16
 	// namesMax is how many names are tried for a new file, each a millisecond later.
 	namesMax = 1000
 )
