@@ -10,7 +10,7 @@
 //	      └─ app.js ── net.js      WebSocket to /ws/{room}, back-off (backoff.js)
 //	               ├── stage.js    comments in flight ── lanes.js decides who flies where
 //	               ├── scene.js    the animated background
-//	               └── log.js, composer.js, meters.js   what is around the stage
+//	               └── log.js, pins.js, composer.js, meters.js   what is around the stage
 //
 // The page runs under a strict Content-Security-Policy: no inline script or
 // style, no foreign origin, and Trusted Types with no policy, so a comment

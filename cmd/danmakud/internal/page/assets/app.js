@@ -5,6 +5,7 @@ import { Composer } from './composer.js';
 import { Log } from './log.js';
 import { Meters } from './meters.js';
 import { Connection, roomPattern } from './net.js';
+import { Pins } from './pins.js';
 import { Scene } from './scene.js';
 import { Stage } from './stage.js';
 
@@ -14,6 +15,7 @@ const body = document.body;
 const stage = new Stage($('stage'), $('flights'));
 const scene = new Scene($('scene'));
 const log = new Log($('log'), $('log-more'));
+const pins = new Pins($('pins'));
 const meters = new Meters(
   {
     online: $('online'),
@@ -80,7 +82,10 @@ function welcome(message) {
     log.clear();
   } else if (epoch !== String(message.epoch ?? '')) log.forgetIds();
   const past = Array.isArray(message.history) ? message.history : [];
-  log.history(past, uid, again ? 'reconnected · 已重新连接' : 'you are here · 以上是历史弹幕');
+  const words = message.resumed ? 'reconnected, nothing is missing · 已重新连接' : 'reconnected, some may be missing · 已重新连接';
+  log.history(past, uid, again ? words : 'you are here · 以上是历史弹幕');
+  pins.reset(Array.isArray(message.superchats) ? message.superchats : []);
+  composer.rules(message.settings ?? {}, message.role ?? (uid.startsWith('~') ? 'guest' : 'viewer'));
   epoch = String(message.epoch ?? '');
   shownRoom = connection.room;
   meters.welcome(message);
@@ -100,8 +105,10 @@ function batch(message) {
     if (comment.kind === 'retract') {
       stage.retract(comment.id);
       log.retract(comment.id);
+      pins.retract(comment.id);
       continue;
     }
+    if (comment.kind === 'superchat') pins.add(comment);
     stage.show(comment, { own: comment.uid === uid, spread });
     log.add(comment, uid);
   }

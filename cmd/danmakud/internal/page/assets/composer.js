@@ -5,6 +5,8 @@ const textLimit = 200; // code points, the server's default
 const awaitedLimit = 24; // comments sent and not yet answered
 const likeEvery = 800; // ms; clicks in between are counted and sent as one
 const likeLimit = 10; // in one message
+const askAgain = 15_000; // ms after which a closed room is tried again
+const roles = ['guest', 'viewer', 'vip', 'moderator', 'anchor', 'admin'];
 
 export class Composer {
   #at;
@@ -15,6 +17,9 @@ export class Composer {
   #live = false;
   #barredUntil = 0;
   #barTimer = 0;
+  #settings = {};
+  #role = 'guest';
+  #placeholder;
   #likes = 0;
   #likeTimer = 0;
 
@@ -27,6 +32,7 @@ export class Composer {
     this.#at = at;
     this.#send = send;
     this.#say = say;
+    this.#placeholder = at.text.placeholder;
     at.form.addEventListener('submit', (event) => {
       event.preventDefault();
       if (this.comment(at.text.value)) at.text.value = '';
@@ -54,12 +60,32 @@ export class Composer {
     this.#paint();
   }
 
+  /** What the room allows, and who we are in it. */
+  rules(settings, role) {
+    this.#settings = settings;
+    this.#role = role;
+    this.#barredUntil = 0;
+    this.#paint();
+  }
+
+  // Why nothing can be said here, or "".
+  #silence() {
+    const { closed, min_role: least } = this.#settings;
+    if (closed && !this.#atLeast('moderator')) return 'The room is closed for comments · 全员禁言';
+    if (least && !this.#atLeast(least)) return least === 'viewer' ? 'Guests only watch here · 登录后发言' : `Only ${least} and above speak here`;
+    return '';
+  }
+
+  #atLeast(role) {
+    return roles.indexOf(this.#role) >= roles.indexOf(role);
+  }
+
   /** Sends one comment in the chosen look; true when it went out. */
   comment(raw) {
     // What the server would refuse anyway is not sent: control characters.
     const text = raw.replace(/\p{Cc}/gu, ' ').trim();
     if (!text) return false;
-    if (!this.#live || performance.now() < this.#barredUntil) return false;
+    if (!this.#live || performance.now() < this.#barredUntil || this.#silence()) return false;
     if (length(text) > textLimit) {
       this.#say(`Too long by ${length(text) - textLimit}. 太长了`, 'warn');
       return false;
@@ -79,7 +105,8 @@ export class Composer {
   }
 
   ack({ ref }) {
-    this.#awaited.delete(ref);
+    const slow = Number(this.#settings.slow_mode_ms) || 0;
+    if (this.#awaited.delete(ref) && slow > 0 && !this.#atLeast('moderator')) this.#bar(slow);
   }
 
   /** The server's answer to something we sent; words for the sender. */
@@ -89,8 +116,21 @@ export class Composer {
     this.#giveBack(text);
     const ms = Number(wait) || 0;
     if (ms > 0) this.#bar(ms);
+    if (code === 'room_closed') this.#closed();
     const words = String(message || code || 'the server refused it');
     this.#say(code === 'rate_limited' || code === 'slow_mode' ? `Slow down a little: ${words} · 慢一点` : words, 'warn');
+  }
+
+  // Closed since we came: nobody tells when it opens, so it is tried now and then.
+  #closed() {
+    const settings = { ...this.#settings, closed: true };
+    this.#settings = settings;
+    setTimeout(() => {
+      if (this.#settings !== settings) return;
+      this.#settings = { ...settings, closed: false };
+      this.#paint();
+    }, askAgain);
+    this.#paint();
   }
 
   // A text that did not make it goes back to the box, unless something new is
@@ -121,7 +161,10 @@ export class Composer {
     const left = this.#barredUntil - performance.now();
     if (left <= 0) clearInterval(this.#barTimer);
     const { send, like, quick } = this.#at;
-    const can = this.#live && left <= 0;
+    const silence = this.#silence();
+    const can = this.#live && left <= 0 && !silence;
+    this.#at.text.disabled = silence !== '';
+    this.#at.text.placeholder = silence || this.#placeholder;
     send.disabled = !can;
     like.disabled = !this.#live;
     for (const button of quick) button.disabled = !can;

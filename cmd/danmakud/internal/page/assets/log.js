@@ -1,6 +1,8 @@
 // The scroll-back list: what was said, in order, readable at any rate. Bounded:
 // a flood shows a few of its comments and says how many more there were.
 
+import { wordsOf } from './words.js';
+
 const rowsLimit = 240;
 const flushEvery = 200; // ms
 const perFlush = 3; // rows under flood
@@ -71,7 +73,13 @@ export class Log {
     this.#append([divider(text)]);
   }
 
+  /** "*" is all that is listed. */
   retract(id) {
+    if (id === '*') {
+      this.clear();
+      this.note('the room was cleared · 已清屏');
+      return;
+    }
     this.#buffer = this.#buffer.filter(({ comment }) => comment.id !== id);
     const row = this.#rows.get(id);
     if (!row) return;
@@ -118,11 +126,17 @@ export class Log {
     who.className = `who hue-${hue(String(comment.uid ?? ''))}`;
     who.textContent = own ? 'you' : String(comment.name || comment.uid || 'room');
     const text = document.createElement('bdi');
-    text.textContent = String(comment.text ?? '');
+    text.textContent = wordsOf(comment);
     if (Number.isInteger(comment.color) && comment.color !== 0xffffff) {
       const dot = document.createElement('i');
       dot.style.backgroundColor = `#${(comment.color & 0xffffff).toString(16).padStart(6, '0')}`;
       who.prepend(dot);
+    }
+    if (marked.has(comment.role)) {
+      const mark = document.createElement('span');
+      mark.className = 'mark';
+      mark.textContent = comment.role;
+      who.append(mark);
     }
     row.append(who, text);
     if (Number.isFinite(comment.ts)) row.title = new Date(comment.ts).toLocaleTimeString();
@@ -171,6 +185,8 @@ function divider(text) {
   row.textContent = text;
   return row;
 }
+
+const marked = new Set(['vip', 'moderator', 'anchor', 'admin']);
 
 const isSpecial = (comment) => (comment.kind ?? 'chat') !== 'chat';
 

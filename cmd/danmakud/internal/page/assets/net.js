@@ -23,6 +23,7 @@ export class Connection {
   #socket = null;
   #room;
   #state = 'idle';
+  #seen = { room: '', epoch: '', seq: 0 }; // up to where this page has a room's batches
   #timer = 0; // the next try, or a deadline of the current one
   #switchTimer = 0;
   #switching = '';
@@ -92,7 +93,7 @@ export class Connection {
     this.#retryAfter = 0;
     this.#become('connecting');
     const scheme = location.protocol === 'https:' ? 'wss:' : 'ws:';
-    const url = `${scheme}//${location.host}/ws/${encodeURIComponent(this.#room)}?history=${historyWanted}`;
+    const url = `${scheme}//${location.host}/ws/${encodeURIComponent(this.#room)}?history=${historyWanted}${this.#since()}`;
     const socket = new WebSocket(url, 'danmaku.v1.json');
     this.#socket = socket;
     // Each listener asks whether it still speaks for the current socket.
@@ -100,6 +101,12 @@ export class Connection {
     socket.addEventListener('message', current((e) => this.#frame(e.data)));
     socket.addEventListener('close', current((e) => this.#lost(e.code, e.reason)));
     this.#timer = setTimeout(() => this.#lost(1006, ''), welcomeWithin);
+  }
+
+  // Where to go on in the room that was seen last.
+  #since() {
+    const { room, epoch, seq } = this.#seen;
+    return room === this.#room && epoch ? `&since=${seq}&epoch=${encodeURIComponent(epoch)}` : '';
   }
 
   // Lets go of the socket without a further word from it.
@@ -154,8 +161,9 @@ export class Connection {
         return this.#welcome(message);
       case 'batch':
         // While a switch is under way a last batch of the old room may come.
-        if (message.room === this.#room && this.live) this.#handlers.batch(message);
-        return;
+        if (message.room !== this.#room || !this.live) return;
+        this.#saw(message.seq);
+        return this.#handlers.batch(message);
       case 'goodbye':
         this.#retryAfter = Number(message.retry_after_ms) || 0;
         this.#handlers.goodbye(message);
@@ -168,10 +176,17 @@ export class Connection {
         if (message.ref === 'switch') this.#refused();
         this.#handlers.error(message);
         return;
-      case 'ack':
       case 'skipped':
-        this.#handlers[message.type](message);
+        this.#saw(message.to);
+        return this.#handlers.skipped(message);
+      case 'ack':
+        this.#handlers.ack(message);
     }
+  }
+
+  // A comment of one's own that others do not see comes with a seq of before.
+  #saw(seq) {
+    if (seq > this.#seen.seq) this.#seen.seq = seq;
   }
 
   #welcome(message) {
@@ -179,6 +194,7 @@ export class Connection {
     clearTimeout(this.#switchTimer);
     this.#switching = '';
     this.#room = String(message.room ?? this.#room);
+    this.#seen = { room: this.#room, epoch: String(message.epoch ?? ''), seq: Number(message.seq) || 0 };
     this.#backoff.opened(performance.now());
     this.#handlers.welcome(message);
     this.#become('live');

@@ -13,6 +13,7 @@
 // that finds no lane costs no layout.
 
 import { Lanes } from './lanes.js';
+import { wordsOf } from './words.js';
 
 const waitingLimit = 96; // comments of others, beyond the lanes
 const urgentLimit = 32; // own ones and those that are no chat
@@ -86,8 +87,9 @@ export class Stage {
     this.#schedule();
   }
 
-  /** Takes the comment of that id away wherever it is. */
+  /** Takes the comment of that id away wherever it is; "*" is all of them. */
   retract(id) {
+    if (id === '*') return this.clear();
     const other = (entry) => entry.id !== id;
     this.#urgent = this.#urgent.filter(other);
     this.#waiting = this.#waiting.filter(other);
@@ -308,7 +310,7 @@ function draft(comment, own) {
   const notice = kind === 'system' || kind === 'announcement';
   const pill = own || kind !== 'chat';
   const rgb = Number.isInteger(comment.color) ? comment.color & 0xffffff : 0xffffff;
-  const text = String(comment.text ?? '').replace(/\s+/gu, ' ');
+  const text = wordsOf(comment).replace(/\s+/gu, ' ');
   const paid = kind === 'superchat' || kind === 'gift';
   return {
     id: comment.id,
