@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/token"
 	"github.com/danmakud/danmakud/room"
 )
 
@@ -48,6 +49,8 @@ type Desk struct {
 	// Fixed after construction.
 	seed  maphash.Seed
 	store *store // nil = everything is in memory
+
+	revocations []token.Revocation // those the store had
 
 	rules     atomic.Pointer[rules]
 	sanctions *sanctions
@@ -123,7 +126,7 @@ func (d *Desk) restore(all *saved, wall time.Time) error {
 		d.audit.remember(e)
 	}
 	d.apiLists = all.words
-	return nil
+	return d.restoreRevocations(all.revocations, wall)
 }
 
 // Close lets go of the store and of the audit log. Judge goes on with what is in

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/token"
 	"github.com/danmakud/danmakud/room"
 	"go.etcd.io/bbolt"
 )
@@ -36,6 +37,8 @@ var (
 	bucketWords     = []byte("words")
 	bucketAudit     = []byte("audit")
 	keyFormat       = []byte("format")
+
+	bucketRevocations = []byte("revocations")
 )
 
 // store is what survives a restart, and a power cut: every write is on the disk
@@ -53,6 +56,8 @@ type saved struct {
 	rooms     map[string]room.Settings
 	words     []WordList
 	audit     []Event // the newest, oldest first
+
+	revocations []token.Revocation
 }
 
 // openStore opens or makes the store in a directory, and reads it whole: what is
@@ -135,7 +140,7 @@ func prepare(db *bbolt.DB) error {
 		return fmt.Errorf("it has the format %q of another version, this one writes %q", format, storeFormat)
 	}
 	return db.Update(func(tx *bbolt.Tx) error {
-		for _, name := range [][]byte{bucketMeta, bucketSanctions, bucketRooms, bucketWords, bucketAudit} {
+		for _, name := range [][]byte{bucketMeta, bucketSanctions, bucketRooms, bucketWords, bucketAudit, bucketRevocations} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return err
 			}
@@ -151,6 +156,7 @@ func readAll(db *bbolt.DB) (*saved, error) {
 			eachValue(tx, bucketSanctions, func(_ []byte, s Sanction) { all.sanctions = append(all.sanctions, s) }),
 			eachValue(tx, bucketRooms, func(name []byte, s room.Settings) { all.rooms[string(name)] = s }),
 			eachValue(tx, bucketWords, func(_ []byte, l WordList) { all.words = append(all.words, l) }),
+			eachValue(tx, bucketRevocations, func(_ []byte, r token.Revocation) { all.revocations = append(all.revocations, r) }),
 			eachValue(tx, bucketAudit, func(_ []byte, e Event) { all.audit = append(all.audit, e) }),
 		)
 	})

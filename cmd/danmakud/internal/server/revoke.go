@@ -32,10 +32,8 @@ func (s *Server) revoke(ctx context.Context, tokenID, user string) (int, error) 
 		if err := s.revocations.Add(r); err != nil {
 			return 0, err
 		}
-		if s.saveRevocation != nil {
-			if err := s.saveRevocation(r); err != nil {
-				return 0, err
-			}
+		if err := s.desk.KeepRevocation(r); err != nil {
+			return 0, err
 		}
 	}
 	return s.forAll(ctx, func(h *handler, at poller.Slot) bool {
@@ -46,6 +44,16 @@ func (s *Server) revoke(ctx context.Context, tokenID, user string) (int, error) 
 		h.dismiss(at, token.ErrRevoked.Text, "token_revoked", reasonTokenRevoked)
 		return true
 	})
+}
+
+// restoreRevocations puts those in force that were when the server went down.
+func (s *Server) restoreRevocations() error {
+	for _, r := range s.desk.Revocations() {
+		if err := s.revocations.Add(r); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // revoked reports whether p's token is good no more, by who it was made for or by

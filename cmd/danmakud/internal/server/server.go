@@ -74,17 +74,14 @@ type Server struct {
 	callback  *callback
 
 	revocations *token.Revocations
-	// saveRevocation keeps one over a restart; nil = they are not kept. Set before Start.
-	saveRevocation func(token.Revocation) error
-
-	desk    *moderation.Desk
-	chores  *errands         // what moderators do
-	reviews *errands         // comments the webhook is asked about
-	archive *archive.Archive // nil = none
-	replay  *dplayer.Handler // nil = not served
-	asks    chan func()      // for the goroutine of Run
-	drains  chan string      // likewise: who asks for a drain
-	leaving chan struct{}    // closed when the server goes down
+	desk        *moderation.Desk
+	chores      *errands         // what moderators do
+	reviews     *errands         // comments the webhook is asked about
+	archive     *archive.Archive // nil = none
+	replay      *dplayer.Handler // nil = not served
+	asks        chan func()      // for the goroutine of Run
+	drains      chan string      // likewise: who asks for a drain
+	leaving     chan struct{}    // closed when the server goes down
 
 	reviewing  context.Context    // of the reviews under way
 	endReviews context.CancelFunc // treats them as failed
@@ -211,6 +208,10 @@ func newServer(c config.Config, log *slog.Logger, o Options) (*Server, error) {
 	}
 	s.chores, s.reviews = newErrands("moderation", choresMost, log), newErrands("review", reviewsMost, log)
 	s.reviewing, s.endReviews = context.WithCancel(context.Background())
+	if err := s.restoreRevocations(); err != nil {
+		s.release()
+		return nil, err
+	}
 	if err := s.openArchive(&c); err != nil {
 		s.release()
 		return nil, err
