@@ -3,10 +3,12 @@
 package server
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/config"
 	"github.com/danmakud/danmakud/poller"
+	"github.com/danmakud/danmakud/room"
 )
 
 // What a viewer sends in one frame is decoded, checked and counted without
@@ -32,6 +34,7 @@ func TestInboundAllocations(t *testing.T) {
 		{"like", clientFrame(0x81, `{"type":"like","count":3}`), 0},
 		{"JSON ping", clientFrame(0x81, `{"type":"ping"}`), 0},
 		{"comment", clientFrame(0x81, `{"type":"comment","text":"前方高能","color":255}`), 2},
+		{"comment of a token holder", clientFrame(0x81, `{"type":"comment","text":"前方高能","color":255}`), 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := make(chan float64)
@@ -39,6 +42,9 @@ func TestInboundAllocations(t *testing.T) {
 				slot := poller.Slot(0)
 				for h.session(slot).state != stateOpen {
 					slot++
+				}
+				if strings.HasSuffix(c.name, "holder") {
+					h.persons.set(slot, &person{user: "alice", subject: "alice", name: "Alice", role: room.RoleModerator})
 				}
 				p := make([]byte, len(c.frame))
 				got <- testing.AllocsPerRun(200, func() {
