@@ -27,6 +27,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/admin"
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/archive"
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/config"
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/doctor"
@@ -88,6 +89,7 @@ type Server struct {
 
 	control         *http.Server // nil = no control listener
 	controlListener net.Listener
+	api             *admin.API // that control serves
 
 	// Owned by the goroutine of Run.
 	asked    config.Config // settings as the operator gave them, for the next reload

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/admin"
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/config"
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/token"
 	"github.com/danmakud/danmakud/room"
@@ -22,9 +23,10 @@ type rules struct {
 	tooLong     string // message of error too_long
 	rateLimited string // message of error rate_limited
 	buckets     buckets
-	proxies     networks // whose connections begin with a PROXY header
-	trusted     networks // whose X-Forwarded-For counts
-	guest       person   // who all guests are
+	proxies     networks      // whose connections begin with a PROXY header
+	trusted     networks      // whose X-Forwarded-For counts
+	control     admin.Options // keys and limits of the control API
+	guest       person        // who all guests are
 
 	tokens *token.Verifier // nil: no token is taken
 }
@@ -42,7 +44,12 @@ func newRules(c *config.Config) (*rules, error) {
 	if err != nil {
 		return nil, err
 	}
+	control, err := admin.OptionsOf(c)
+	if err != nil {
+		return nil, err
+	}
 	r := &rules{
+		control:     control,
 		proxies:     proxies,
 		trusted:     trusted,
 		config:      *c,
@@ -106,6 +113,9 @@ func (s *Server) apply(c *config.Config) error {
 	s.reactor.SetMaxConnections(resolved.MaxConnections)
 	s.reactor.SetAcceptRate(resolved.AcceptRate)
 	s.hub.Configure(roomConfig(&resolved))
+	if s.api != nil {
+		s.api.Configure(r.control)
+	}
 	s.awaitRules()
 	return nil
 }
