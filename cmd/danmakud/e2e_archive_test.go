@@ -57,6 +57,13 @@ func TestArchiveSurvivesAKill(t *testing.T) {
 			t.Fatalf("comment %d is %q, want that of number %d", i, text, want)
 		}
 	}
+	from := time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)
+	for format, mark := range map[string]string{"ndjson": `"text":"comment `, "xml": ">comment "} {
+		r, body := s.get(fmt.Sprintf("http://%s/v1/rooms/Room/export?format=%s&from=%s", s.control, format, from))
+		if n := strings.Count(body, mark); r.StatusCode != 200 || n != len(texts) {
+			t.Errorf("%s: %s: %d of %d comments exported", format, r.Status, n, len(texts))
+		}
+	}
 	files, err := filepath.Glob(filepath.Join(dir, "%52oom", "*.ndjson"))
 	if err != nil || len(files) != 2 {
 		t.Fatalf("files %q, %v", files, err)
