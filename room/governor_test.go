@@ -264,6 +264,18 @@ func TestRolesHaveTheirWeights(t *testing.T) {
 	}
 }
 
+// TestMergedCommentHasTheBestWeight: nobody loses by saying what others say.
+func TestMergedCommentHasTheBestWeight(t *testing.T) {
+	g := &governor{first: make(map[uint64]int)}
+	for place, weight := range []float64{2, 3, 1} {
+		g.gather(place, &mark{key: 5}, weight)
+	}
+	g.gather(3, &mark{key: 6}, 1)
+	if g.lots[0] != (lot{count: 3, weight: 3}) || g.lots[1] != (lot{place: 3, count: 1, weight: 1}) || len(g.lots) != 2 {
+		t.Errorf("lots %+v", g.lots)
+	}
+}
+
 // TestBudgetIsExact: a batch of just the budget passes as it is, one byte less and
 // it is cut.
 func TestBudgetIsExact(t *testing.T) {

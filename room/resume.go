@@ -1,7 +1,6 @@
 package room
 
 import (
-	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -40,7 +39,8 @@ func (k *keptBatches) dropFirst(n int) (bytes int) {
 		bytes += b.counted
 	}
 	k.bytes -= bytes
-	if k.list = slices.Delete(k.list, 0, n); len(k.list) == 0 {
+	clear(k.list[:n]) // append will leave them behind
+	if k.list = k.list[n:]; len(k.list) == 0 {
 		k.list = nil
 	}
 	return bytes
@@ -75,10 +75,11 @@ func (r *Room) keepLocked(b *Batch) {
 // weighLocked counts the bytes of the newest batch, which has just been posted, and
 // keeps the room within its bound. It reports whether the batch is kept.
 func (r *Room) weighLocked() (kept bool) {
-	if r.kept.at(r.seq) == nil {
+	n := len(r.kept.list)
+	if n == 0 {
 		return false
 	}
-	newest := &r.kept.list[len(r.kept.list)-1]
+	newest := &r.kept.list[n-1]
 	newest.counted = newest.bytes
 	r.kept.bytes += newest.counted
 	r.hub.keeping.bytes.Add(int64(newest.counted))

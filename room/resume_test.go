@@ -382,6 +382,10 @@ func TestKeptBatchesAreBounded(t *testing.T) {
 		t.Errorf("%d bytes in %d rooms after all are gone", held, h.Rooms())
 	}
 
+	h = NewHub(Config{MaxRooms: 1})
+	say(h, "evicted", 0)
+	check("by the eviction of its room", h, say(h, "r", time.Second), 0, 1)
+
 	h = NewHub(Config{ResumeAge: -1})
 	check("none at all", h, say(h, "r", 0), 0)
 	h.Configure(Config{ResumeAge: time.Second})
