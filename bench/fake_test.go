@@ -82,6 +82,8 @@ type fakeComment struct {
 	UID  string `json:"uid"`
 	Text string `json:"text"`
 	TS   int64  `json:"ts"`
+
+	Count int `json:"count,omitempty"`
 }
 
 // The fake seals a room when so many comments are pending, so that the number

@@ -27,6 +27,8 @@ type commentMessage struct {
 	Text string `json:"text"`
 	TS   int64  `json:"ts"`
 	Kind string `json:"kind"`
+	// Count is how many equal comments it stands for, itself included; 0 = it alone.
+	Count int64 `json:"count"`
 }
 
 // noticeMessage is anything that is meant for one viewer alone.

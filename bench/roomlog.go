@@ -177,6 +177,7 @@ func (l *roomLog) inspect(seq uint64, payload []byte, f *faults) (*batchRecord, 
 		if c.ID == "" || c.UID == "" || c.TS == 0 {
 			f.add(faultCorrupt, 1, "room %s batch %d: comment without id, uid or ts: %+v", l.name, seq, *c)
 		}
+		r.sampled += max(0, c.Count-1) // they are disclosed, too, and not there
 		r.keys = append(r.keys, stampKey{s.sender, s.sequence})
 		r.intended = append(r.intended, s.intended)
 	}

@@ -254,6 +254,25 @@ func TestFaultsForEverybody(t *testing.T) {
 	}
 }
 
+// TestMergedCommentsAreAccounted: those that a count stands for are not lost, and
+// not one more.
+func TestMergedCommentsAreAccounted(t *testing.T) {
+	t.Parallel()
+	for more, kinds := range map[int][]string{0: nil, -1: {faultLost}} {
+		v := judgeFake(t, mistakes{seal: func(seq uint64, l []fakeComment) []fakeComment {
+			if seq == 10 {
+				l[0].Count = len(l) + more
+				return l[:1]
+			}
+			return l
+		}}, 1, nil)
+		wantFaults(t, v, kinds...)
+		if v.Sampled == 0 {
+			t.Error("no batch 10 with more than a comment")
+		}
+	}
+}
+
 // skipping leaves batches 10 to 12 out for one connection and says so, with a
 // number of comments that may be wrong.
 func skipping(number, wrongBy int) mistakes {
