@@ -89,6 +89,7 @@ func Open(o Options) (*Desk, error) {
 		rooms: roomSettings{of: make(map[string]room.Settings)},
 		users: newRecent(), addresses: newRecent(), slow: newRecent(), duplicates: newRecent(),
 	}
+	theFoldings()
 	if o.Data != "" {
 		var all *saved
 		var err error

@@ -18,47 +18,71 @@ const (
 	foldDrop    folding = 1 << 21 // nothing to be seen: zero width, formatting, variation selectors
 	foldSpace   folding = 1 << 22 // white space
 	foldMark    folding = 1 << 23 // punctuation and the like: says something, but no word has it
-	foldComplex folding = 1 << 24 // depends on its neighbours, or becomes several: see Scratch.foldSlow
+	foldJoins   folding = 1 << 24 // may join the one before it: see Scratch.foldSlow
 	foldLetter  folding = 1 << 25 // of a script that puts spaces between words, or a digit
+	foldSeveral folding = 1 << 26 // becomes several: the low bits are an index into foldings.several
+	foldPlain           = foldRune | foldLetter
 )
 
-// foldingTable has the code points below tableEnd. Above it are emoji and rare
-// characters; folding.go asks foldingOf for them.
+// tableEnd is where the table ends; above it are emoji and rare characters.
 const tableEnd = 0x10000
 
-var foldingTable = sync.OnceValue(func() *[tableEnd]folding {
-	table := new([tableEnd]folding)
+// foldings is what becomes of every code point below tableEnd.
+type foldings struct {
+	table   [tableEnd]folding
+	several [][]folding
+}
+
+// theFoldings takes some milliseconds to make, so Open asks for it first.
+var theFoldings = sync.OnceValue(func() *foldings {
+	f := new(foldings)
 	for r := range rune(tableEnd) {
-		table[r] = foldingOf(r)
+		one, several := foldingOf(r)
+		if several != nil {
+			one = foldSeveral | folding(len(f.several))
+			f.several = append(f.several, several)
+		}
+		f.table[r] = one
 	}
-	return table
+	return f
 })
 
 // foldCase is stateless.
 var foldCase = cases.Fold()
 
-// foldingOf works out the folding of one code point.
-func foldingOf(r rune) folding {
+// foldingOf works out the folding of one code point, or the foldings of what it
+// becomes.
+func foldingOf(r rune) (one folding, several []folding) {
 	if !utf8.ValidRune(r) {
-		return folding(utf8.RuneError)
+		return folding(utf8.RuneError), nil
 	}
 	if invisible(r) {
-		return foldDrop
+		return foldDrop, nil
 	}
 	var buf [utf8.UTFMax]byte
 	raw := buf[:utf8.EncodeRune(buf[:], r)]
-	if !norm.NFKC.Properties(raw).BoundaryBefore() {
-		return foldComplex // it may join the one before it
+	normal := norm.NFKC.Bytes(raw)
+	if !norm.NFKC.Properties(raw).BoundaryBefore() || !norm.NFKC.Properties(normal).BoundaryBefore() {
+		return foldJoins, nil
 	}
-	folded := []rune(string(norm.NFKC.Bytes(foldCase.Bytes(norm.NFKC.Bytes(raw)))))
-	if len(folded) != 1 {
-		return foldComplex
+	folded := []rune(string(norm.NFKC.Bytes(foldCase.Bytes(normal))))
+	for _, r := range folded {
+		several = append(several, classify(r))
 	}
-	return classify(folded[0])
+	if len(several) == 1 {
+		return several[0], nil
+	}
+	return 0, several
 }
 
 // classify returns the folding of what is folded already.
 func classify(r rune) folding {
+	// The library folds either case of Cherokee to the other one.
+	if 0xAB70 <= r && r <= 0xABBF {
+		r += 0x13A0 - 0xAB70
+	} else if 0x13F8 <= r && r <= 0x13FD {
+		r += 0x13F0 - 0x13F8
+	}
 	f := folding(r)
 	switch {
 	case invisible(r):

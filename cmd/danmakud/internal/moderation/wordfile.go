@@ -148,7 +148,7 @@ func checkWord(sc *Scratch, text string) error {
 	switch {
 	case len(folded) == 0:
 		return fmt.Errorf("%q: nothing is left of it: words are looked for without spaces and punctuation", text)
-	case len(folded) == 1 && len(sc.squeezed) > 1 && folded[0] < utf8.RuneSelf:
+	case len(folded) == 1 && len(sc.squeezed) > squeezedRune && folded[0] < utf8.RuneSelf:
 		return fmt.Errorf("%q: only %q is left of it, which would be found everywhere: words are looked for without spaces and punctuation", text, string(folded))
 	case len(folded) > wordRunesMax:
 		return fmt.Errorf("a word has at most %d characters, this has %d", wordRunesMax, len(folded))
