@@ -1,6 +1,7 @@
 package moderation
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -85,7 +86,8 @@ func openStore(dir string) (*store, *saved, error) {
 }
 
 // openAndRead turns the panics of the library into errors, page faults behind the
-// end of a file that was cut off among them.
+// end of a file that was cut off among them. After one the file stays mapped, and
+// locked by that, until the process ends, which is what its error is for.
 func openAndRead(path string, file **os.File) (db *bbolt.DB, all *saved, err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -110,10 +112,11 @@ func openAndRead(path string, file **os.File) (db *bbolt.DB, all *saved, err err
 	}
 	if err == nil {
 		err = db.View(func(tx *bbolt.Tx) error {
-			for err := range tx.Check() {
-				return err
+			var first error
+			for err := range tx.Check() { // to its end, or its goroutine stays
+				first = cmp.Or(first, err)
 			}
-			return nil
+			return first
 		})
 	}
 	if err != nil {
