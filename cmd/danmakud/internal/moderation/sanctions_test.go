@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -215,4 +216,47 @@ func TestFindAllocatesNothing(t *testing.T) {
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
+}
+
+// FuzzSanction: what is accepted is found by whom it is against, and is the same
+// after it was written and read.
+func FuzzSanction(f *testing.F) {
+	dir := f.TempDir()
+	d := desk(f, Options{Data: dir})
+	d.store.db.NoSync = true
+	f.Add("mute", "r", "u", "", "because", int64(0))
+	f.Add("ban", "", "", "10.0.0.0/8", "\"<\u2028", int64(60))
+	f.Add("shadow", "", "~1", "", "", int64(1e9))
+	f.Add("ban", "r", "", "2001:db8::1", "", int64(-1))
+	f.Add("ban", "r", "", "::/0", "", int64(7))
+	f.Fuzz(func(t *testing.T, kind, in, user, address, reason string, seconds int64) {
+		s := Sanction{Kind: SanctionKind(kind), Room: in, User: user, Address: address, Reason: reason, By: "fuzz"}
+		if seconds != 0 {
+			s.Until = time.Now().Add(time.Duration(1+uint64(seconds)%1e5) * time.Minute)
+		}
+		kept, err := d.Sanction(s)
+		if err != nil {
+			return
+		}
+		who := Speaker{User: user}
+		if user == "" {
+			network, err := netip.ParsePrefix(kept.Address)
+			if err != nil {
+				network = netip.PrefixFrom(netip.MustParseAddr(kept.Address), 0)
+			}
+			who.Address = network.Addr()
+		}
+		if d.sanctions.find(in, &who, time.Now) == nil {
+			t.Errorf("%+v does not find %+v", kept, who)
+		}
+		if !isGuest(user) {
+			all, err := readAll(d.store.db)
+			if err != nil || len(all.sanctions) != 1 || !reflect.DeepEqual(all.sanctions[0], kept) {
+				t.Errorf("the store has %+v (%v), want %+v", all.sanctions, err, kept)
+			}
+		}
+		if err := d.Lift(kept.ID, "fuzz"); err != nil {
+			t.Error(err)
+		}
+	})
 }
