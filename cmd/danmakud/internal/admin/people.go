@@ -8,7 +8,7 @@ import (
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/moderation"
 )
 
-const sanctionMost = 10 * 365 * 24 * time.Hour // for longer there is "until it is lifted"
+const sanctionMost = 100 * 365 * 24 * time.Hour // for longer there is "until it is lifted"
 
 func routesPeople() []route {
 	queryRoom := inQuery("room", isRoom(), "only in this room")

@@ -81,7 +81,8 @@ func (l *loader) environment(lookup func(string) (string, bool)) error {
 	return errors.Join(errs...)
 }
 
-// given is what has been set so far, as text, and whether a secret names a file.
+// given is what has been set so far, as text, and whether any of it names a file that
+// is to be read again.
 func (l *loader) given() (list []given, named bool) {
 	for _, d := range table {
 		f := l.fs.Lookup(d.flag)
@@ -89,6 +90,7 @@ func (l *loader) given() (list []given, named bool) {
 			continue
 		}
 		text := f.Value.String()
+		named = named || d.opens && text != ""
 		if secret, ok := f.Value.(*secretText); ok {
 			text = secret.text
 			named = named || secret.names()

@@ -17,7 +17,7 @@ type Sources struct {
 
 	fixed []given // what the file cannot change
 	path  string  // of the file; empty: there is none
-	named bool    // a secret of fixed names a file
+	named bool    // something of fixed names a file that is read again
 }
 
 // given is a setting as one source gave it; of a secret the text may name a file,

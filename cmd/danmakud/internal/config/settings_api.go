@@ -31,7 +31,8 @@ var tableAPI = []definition{
 		flag: "control-keys", def: "",
 		help:   "TOML `FILE` with keys of the control API and their roles; SIGHUP reads it again",
 		value:  func(c *Config) pflag.Value { return textValue{&c.ControlKeys} },
-		reload: true, private: true,
+		reload: true,
+		opens:  true, private: true,
 	},
 	{
 		flag: "control-body", def: "4194304",

@@ -51,6 +51,7 @@ var tableModeration = []definition{
 		help:   "`DIR` of word lists, files NAME.ACTION.txt with a word a line; ACTION reject, shadow, hold or mask",
 		value:  func(c *Config) pflag.Value { return textValue{&c.Words} },
 		reload: true,
+		opens:  true,
 	},
 	{
 		flag: "user-rate", def: "0",
@@ -114,6 +115,7 @@ var tableModeration = []definition{
 		help:   "`FILE` to which what moderators and operators do is appended as lines of JSON; SIGHUP opens it again",
 		value:  func(c *Config) pflag.Value { return textValue{&c.AuditLog} },
 		reload: true,
+		opens:  true,
 	},
 }
 

@@ -18,6 +18,10 @@ type definition struct {
 	// sockets, loops or rooms were made with it.
 	reload bool
 
+	// opens: it names a file or directory that SIGHUP opens again, also where no file
+	// has settings.
+	opens bool
+
 	// secret: the value is nowhere shown, and file:PATH stands for what is in a file.
 	// The check must not quote it.
 	secret bool
