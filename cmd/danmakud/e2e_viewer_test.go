@@ -43,30 +43,39 @@ type viewer struct {
 // message is anything the server sends: every field of protocol section 3. A
 // field it does not know is an error. A close frame has the type "close".
 type message struct {
-	Type      string    `json:"type"`
-	Room      string    `json:"room"`
-	Epoch     string    `json:"epoch"`
-	Seq       uint64    `json:"seq"`
-	TickMs    int       `json:"tick_ms"`
-	TS        int64     `json:"ts"`
-	Online    *int      `json:"online"`
-	Likes     int       `json:"likes"`
-	Sampled   int       `json:"sampled"`
-	UID       string    `json:"uid"`
-	Name      string    `json:"name"`
-	Role      string    `json:"role"`
-	History   []comment `json:"history"`
-	Resumed   *bool     `json:"resumed"`
-	Ref       string    `json:"ref"`
-	ID        string    `json:"id"`
-	Code      string    `json:"code"`
-	Message   string    `json:"message"`
-	RetryMs   int       `json:"retry_after_ms"`
-	From      uint64    `json:"from"`
-	To        uint64    `json:"to"`
-	Batches   uint64    `json:"batches"`
-	Reason    string    `json:"reason"`
-	Host      string    `json:"host"`
+	Type     string    `json:"type"`
+	Room     string    `json:"room"`
+	Epoch    string    `json:"epoch"`
+	Seq      uint64    `json:"seq"`
+	TickMs   int       `json:"tick_ms"`
+	TS       int64     `json:"ts"`
+	Online   *int      `json:"online"`
+	Likes    int       `json:"likes"`
+	Sampled  int       `json:"sampled"`
+	UID      string    `json:"uid"`
+	Name     string    `json:"name"`
+	Role     string    `json:"role"`
+	History  []comment `json:"history"`
+	Resumed  *bool     `json:"resumed"`
+	Settings struct {
+		Closed   bool   `json:"closed"`
+		SlowMode int64  `json:"slow_mode_ms"`
+		MinRole  string `json:"min_role"`
+	} `json:"settings"`
+	Superchats []struct {
+		comment
+		Left int `json:"left_s"`
+	} `json:"superchats"`
+	Ref       string `json:"ref"`
+	ID        string `json:"id"`
+	Code      string `json:"code"`
+	Message   string `json:"message"`
+	RetryMs   int    `json:"retry_after_ms"`
+	From      uint64 `json:"from"`
+	To        uint64 `json:"to"`
+	Batches   uint64 `json:"batches"`
+	Reason    string `json:"reason"`
+	Host      string `json:"host"`
 	closeCode int
 	// Comments is the list of a batch and the number of a skipped notice.
 	Comments json.RawMessage `json:"comments"`
@@ -86,6 +95,11 @@ type comment struct {
 	Size  string `json:"size"`
 	Kind  string `json:"kind"`
 	Count int    `json:"count"`
+
+	Gift     string `json:"gift"`
+	Num      int    `json:"num"`
+	Price    int64  `json:"price"`
+	Duration int    `json:"duration_s"`
 }
 
 func (m message) texts() []string {
