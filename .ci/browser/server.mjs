@@ -18,6 +18,7 @@ export class Server {
   #child = null;
   #log = '';
   #port = 0;
+  #control = 0;
 
   constructor(binary) {
     this.#binary = binary;
@@ -25,6 +26,11 @@ export class Server {
 
   get base() {
     return `http://127.0.0.1:${this.#port}`;
+  }
+
+  /** Origin of the control listener. */
+  get control() {
+    return `http://127.0.0.1:${this.#control}`;
   }
 
   /** What the running process has written so far. */
@@ -35,8 +41,8 @@ export class Server {
   /** Starts with the given flags, on the port of the time before if there was one. */
   async start(...flags) {
     this.#port ||= await freePort();
-    const control = await freePort();
-    const listen = ['--listen', `127.0.0.1:${this.#port}`, '--control', `127.0.0.1:${control}`];
+    this.#control ||= await freePort();
+    const listen = ['--listen', `127.0.0.1:${this.#port}`, '--control', `127.0.0.1:${this.#control}`];
     this.#log = '';
     const child = spawn(this.#binary, [...listen, ...flags], { stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child = child;

@@ -5,7 +5,7 @@ const textLimit = 200; // code points, the server's default
 const awaitedLimit = 24; // comments sent and not yet answered
 const likeEvery = 800; // ms; clicks in between are counted and sent as one
 const likeLimit = 10; // in one message
-const askAgain = 15_000; // ms after which a closed room is tried again
+const askAgain = 15_000; // ms after which what a moderator may have lifted is tried again
 const roles = ['guest', 'viewer', 'vip', 'moderator', 'anchor', 'admin'];
 
 export class Composer {
@@ -115,7 +115,7 @@ export class Composer {
     this.#awaited.delete(ref);
     this.#giveBack(text);
     const ms = Number(wait) || 0;
-    if (ms > 0) this.#bar(ms);
+    if (ms > 0) this.#bar(code === 'muted' ? Math.min(ms, askAgain) : ms);
     if (code === 'room_closed') this.#closed();
     const words = String(message || code || 'the server refused it');
     this.#say(code === 'rate_limited' || code === 'slow_mode' ? `Slow down a little: ${words} · 慢一点` : words, 'warn');
