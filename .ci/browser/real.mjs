@@ -196,7 +196,7 @@ async function checkSettings(server, operator, viewer, other) {
     await viewer.waitForSelector('#text:disabled');
     await other.reload();
     await other.waitForSelector('#text:disabled');
-    assert.match(await other.getAttribute('#text', 'placeholder'), /closed/);
+    assert.match(await other.textContent('#why'), /closed/);
     await picture(other, 'closed-phone');
   });
   await step('slow mode: after a comment the button counts down', async () => {
@@ -214,10 +214,11 @@ async function checkSettings(server, operator, viewer, other) {
     await call(server, 'PATCH', `/v1/rooms/${room}/settings`, { min_role: 'vip', slow_mode_ms: 0 });
     await viewer.reload();
     await viewer.waitForSelector('#text:disabled');
-    assert.match(await viewer.getAttribute('#text', 'placeholder'), /vip/);
+    assert.match(await viewer.textContent('#why'), /vip/);
     await call(server, 'PATCH', `/v1/rooms/${room}/settings`, { min_role: 'guest' });
     await viewer.reload();
     await viewer.waitForSelector('#text:enabled');
+    assert.equal(await viewer.isVisible('#why'), false);
   });
 }
 

@@ -147,7 +147,7 @@ export class Overview {
     tell('received', `${rate(rates.received)}/s`, `${count(stats.comments_received)} so far`);
     tell('delivered', `${rate(rates.delivered)}/s`, `${count(stats.comments_delivered)} so far`);
     tell('lag', delay(rates.lag), `longest tick ${delay(stats.tick_max_seconds)}`);
-    const gain = stats.deflate_bytes_out ? `compressed ${(stats.deflate_bytes_in / stats.deflate_bytes_out).toFixed(1)} : 1` : 'nothing compressed yet';
+    const gain = stats.deflate_bytes_out ? `compressed ${(stats.deflate_bytes_in / stats.deflate_bytes_out).toFixed(1)} : 1` : 'not compressed';
     tell('out', `${bytes(rates.bytes)}/s`, gain);
     tell('cpu', rates.cpu.toFixed(2), `${stats.goroutines} goroutines`);
   }

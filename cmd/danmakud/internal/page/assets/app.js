@@ -59,6 +59,7 @@ const composer = new Composer(
     form: $('say'),
     text: $('text'),
     left: $('left'),
+    why: $('why'),
     send: $('send'),
     like: $('like'),
     color: $('color'),

@@ -164,7 +164,9 @@ export class Composer {
     const silence = this.#silence();
     const can = this.#live && left <= 0 && !silence;
     this.#at.text.disabled = silence !== '';
-    this.#at.text.placeholder = silence || this.#placeholder;
+    this.#at.text.placeholder = silence ? '' : this.#placeholder;
+    this.#at.why.hidden = !silence;
+    if (this.#at.why.textContent !== silence) this.#at.why.textContent = silence;
     send.disabled = !can;
     like.disabled = !this.#live;
     for (const button of quick) button.disabled = !can;
