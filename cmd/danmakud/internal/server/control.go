@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/admin"
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/dashboard"
 )
 
 // The control listener is for operators: the API of package admin, to which a Server
@@ -17,6 +18,7 @@ var _ admin.Backend = (*Server)(nil)
 func (s *Server) controlServer() *http.Server {
 	o := s.rules.Load().control
 	o.Registry, o.Log, o.Version = s.metrics.registry, s.log, s.options.Version
+	o.Dashboard = dashboard.Files
 	s.api = admin.New(s, o)
 	control := &http.Server{
 		Handler:           s.api.Handler(),
