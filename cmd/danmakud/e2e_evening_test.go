@@ -66,7 +66,7 @@ func (e *evening) serve() {
 	writeFile(e.t, path("site.secret"), e.secret)
 	e.s = startServer(e.t, "--tick=50ms", "--data="+path("data"), "--archive="+path("archive"), "--words="+path("words"),
 		"--token-key="+path("site.secret"), "--control-key="+eveningKey, "--trusted-proxy=127.0.0.0/8",
-		"--user-rate=3", "--user-burst=10", "--address-rate=1", "--address-burst=20", "--duplicate-window=1m")
+		"--user-rate=1", "--user-burst=10", "--address-rate=1", "--address-burst=20", "--duplicate-window=1m")
 }
 
 // api asks the control listener, and returns the answer, which must have the status.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/config"
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/moderation"
 	"github.com/danmakud/danmakud/poller"
 	"github.com/danmakud/danmakud/room"
 )
@@ -55,6 +56,38 @@ func TestInboundAllocations(t *testing.T) {
 				t.Errorf("%v allocations a frame, want at most %v", n, c.most)
 			}
 		})
+	}
+}
+
+// With all of moderation at work a comment costs a guest's name and what is made for
+// a look at the address of its socket besides.
+func TestJudgedCommentAllocations(t *testing.T) {
+	s := start(t, func(c *config.Config) {
+		c.Loops, c.CommentRate, c.UserRate, c.UserBurst, c.AddressRate, c.AddressBurst = 1, 0, 1e6, 1e6, 1e6, 1e6
+	})
+	if err := s.SetWordList(moderation.WordList{Name: "no", Action: "reject", Words: []string{"坏话", "cheap gold"}}, "key"); err != nil {
+		t.Fatal(err)
+	}
+	sanction(t, s, moderation.Sanction{Kind: moderation.Mute, User: "somebody"})
+	v := join(t, s, "r")
+	go func() {
+		for {
+			if _, _, err := v.ReadMessage(); err != nil {
+				return
+			}
+		}
+	}()
+	h, frame := s.handlers[0], clientFrame(0x81, `{"type":"comment","text":"前方高能","color":255}`)
+	var n float64
+	on(t, h, func() {
+		slot, p := poller.Slot(0), make([]byte, len(frame))
+		n = testing.AllocsPerRun(200, func() { h.Data(slot, p[:copy(p, frame)]) })
+	})
+	if n > 5 {
+		t.Errorf("%v allocations a comment, want at most 5", n)
+	}
+	if c := s.desk.Counts(); c.Verdicts["pass"] < 200 {
+		t.Errorf("judged %v", c.Verdicts)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/admin"
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/moderation"
-	"github.com/danmakud/danmakud/room"
 )
 
 // Sanction puts one in force, closes whom it bans, and returns it with its id. An
@@ -40,8 +39,7 @@ func (s *Server) Decide(id string, publish bool, by string) error {
 	action := "discard"
 	if publish {
 		action = "release"
-		c := room.Comment{User: held.User, Name: held.Name, Text: held.Text, Color: room.ColorDefault}
-		if _, err := s.publish(held.Room, &c); err != nil {
+		if _, err := s.publish(held.Room, &held.Comment); err != nil {
 			return backendError(err)
 		}
 		s.settled.Add(1)

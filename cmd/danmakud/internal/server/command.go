@@ -161,6 +161,7 @@ func (h *handler) comment(s poller.Slot, f *fields, ref string) {
 		c.Text = v.Text
 		h.shadow(s, &c, ref)
 	case moderation.Hold:
+		c.Text, c.Key = v.Text, v.Key
 		h.hold(s, r, &c, ref, v.List)
 	case moderation.Review:
 		c.Text, c.Key = v.Text, v.Key

@@ -1,3 +1,5 @@
+//go:build !verify
+
 package server
 
 import (
@@ -16,7 +18,10 @@ func BenchmarkComment(b *testing.B) {
 
 func benchmarkComment(b *testing.B, change func(*config.Config)) {
 	t := new(testing.T)
-	s := start(t, func(c *config.Config) { c.Loops, c.CommentRate, c.PendingComments, c.PendingBytes = 1, 0, 1<<20, 256<<20; change(c) })
+	s := start(t, func(c *config.Config) {
+		c.Loops, c.CommentRate, c.PendingComments, c.PendingBytes = 1, 0, 1<<20, 256<<20
+		change(c)
+	})
 	defer s.Close()
 	v := join(t, s, "r")
 	go func() {

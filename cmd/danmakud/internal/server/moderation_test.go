@@ -291,7 +291,7 @@ func TestHeldComments(t *testing.T) {
 	}
 	alice, bob := as(t, s, "r", "alice", "viewer"), as(t, s, "r", "bob", "viewer")
 	for _, text := range []string{"maybe one", "maybe two"} {
-		if m := alice.asks(`{"type":"comment","text":"%s","ref":"c"}`, text).accepted(t); m.ID != "" {
+		if m := alice.asks(`{"type":"comment","text":"%s","mode":"top","ref":"c"}`, text).accepted(t); m.ID != "" {
 			t.Errorf("a held comment has the id %q", m.ID)
 		}
 	}
@@ -305,8 +305,9 @@ func TestHeldComments(t *testing.T) {
 	if err := s.Decide(held[1].ID, true, "key"); err != nil {
 		t.Fatal(err)
 	}
-	if got := bob.until("batch").texts(t); !slices.Equal(got, []string{"maybe two"}) {
-		t.Errorf("published %q", got)
+	if m := bob.until("batch"); !slices.Equal(m.texts(t), []string{"maybe two"}) || !strings.Contains(string(m.Comments), `"name":"alice"`) ||
+		!strings.Contains(string(m.Comments), `"mode":"top"`) {
+		t.Errorf("published %s", m.Comments)
 	}
 	if err := s.Decide(held[1].ID, true, "key"); err != admin.ErrNotFound {
 		t.Errorf("decided twice: %v", err)

@@ -88,7 +88,9 @@ func (h *handler) hold(s poller.Slot, r *room.Room, c *room.Comment, ref, list s
 
 // hold may be called by any goroutine: it is a place in memory.
 func (s *Server) hold(in, user string, c *room.Comment, list string) error {
-	_, err := s.desk.Hold(moderation.HeldComment{Room: in, User: user, Name: c.Name, Text: c.Text, List: list, At: time.Now()})
+	_, err := s.desk.Hold(moderation.HeldComment{
+		Room: in, User: user, Name: c.Name, Text: c.Text, List: list, At: time.Now(), Comment: *c,
+	})
 	return err
 }
 
