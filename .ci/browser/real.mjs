@@ -167,13 +167,18 @@ async function checkKinds(server, operator, viewer, other) {
     await picture(viewer, 'kinds-desktop');
     await picture(other, 'kinds-phone');
   });
-  await step('equal comments are shown once, with how many they were', async () => {
-    // The batch that merges them is what the page is given; the governor's tests make such.
-    await viewer.evaluate(async () => {
-      const { wordsOf } = await import('/assets/words.js');
-      window.words = [wordsOf({ text: '666', count: 12 }), wordsOf({ text: 'x' }), wordsOf({ kind: 'gift', gift: 'rose', num: 2, count: 1_500 })];
-    });
-    assert.deepEqual(await viewer.evaluate(() => window.words), ['666 ×12', 'x', 'rose ×2 ×1,500']);
+  await step('equal comments of a full tick come as one, with how many they were', async () => {
+    await call(server, 'PATCH', `/v1/rooms/${room}/settings`, { budget_comments: 4 });
+    await viewer.evaluate(async (name) => {
+      const socket = new WebSocket(`ws://${location.host}/ws/${name}`);
+      await new Promise((open) => (socket.onopen = open));
+      for (let i = 0; i < 40; i++) socket.send(JSON.stringify({ type: 'comment', text: i % 2 ? '哈哈哈' : '666' }));
+      window.crowd = socket;
+    }, room);
+    for (const page of [viewer, other]) await page.waitForFunction(() => [...document.querySelectorAll('#log bdi')].some((e) => /^(666|哈哈哈) ×\d+$/.test(e.textContent)));
+    await operator.waitForFunction(() => [...document.querySelectorAll('.live .mark')].some((e) => /^×\d+$/.test(e.textContent)));
+    await viewer.evaluate(() => window.crowd.close());
+    await call(server, 'PATCH', `/v1/rooms/${room}/settings`, { budget_comments: 0 });
   });
   await step('the room is cleared: nothing is left on any page', async () => {
     const clear = operator.getByRole('button', { name: 'Clear the room' });

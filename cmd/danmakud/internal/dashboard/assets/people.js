@@ -70,7 +70,7 @@ function fill(list, all, none, id, draw) {
 
 function newSanction() {
   const kind = h('select', { id: 'new-kind' }, Object.keys(kinds).map((k) => h('option', { value: k }, k)));
-  const who = h('input', { id: 'new-who', maxLength: 64, placeholder: 'a user, an address or a network', required: true, autocomplete: 'off', spellcheck: false });
+  const who = h('input', { id: 'new-who', maxLength: 64, placeholder: 'user, address, network', required: true, autocomplete: 'off', spellcheck: false });
   const room = h('input', { id: 'new-room', maxLength: 64, placeholder: 'all rooms', autocomplete: 'off', spellcheck: false });
   const time = h('select', { id: 'new-span' }, spans.map(([seconds, label]) => h('option', { value: String(seconds) }, label)));
   const reason = h('input', { id: 'new-reason', maxLength: 100, autocomplete: 'off' });
