@@ -21,9 +21,10 @@ type Scratch struct {
 	run       int    // how many of it there were
 	separator bool   // a visible separator came behind the last of runes
 
-	normal []byte // a segment normalized,
-	cased  []byte // with its case folded,
-	folded []byte // and normalized again
+	iter   norm.Iter // unlike Append it allocates nothing
+	normal []byte    // a segment normalized,
+	cased  []byte    // with its case folded,
+	folded []byte    // and normalized again
 	hits   []hit
 	masked []byte
 }
@@ -111,15 +112,24 @@ func (sc *Scratch) foldSegment(segment string) []byte {
 		sc.folded = append(sc.folded[:0], byte(theFoldings().table[segment[0]]))
 		return sc.folded
 	}
-	sc.normal = norm.NFKC.AppendString(sc.normal[:0], segment)
+	sc.iter.InitString(norm.NFKC, segment)
+	sc.normal = sc.appendIter(sc.normal[:0])
 	// No character becomes more than three times as long.
 	sc.cased = slices.Grow(sc.cased[:0], 3*len(sc.normal))
 	n, _, err := foldCase.Transform(sc.cased[:3*len(sc.normal)], sc.normal, true)
 	if err != nil {
 		return sc.normal // not UTF-8
 	}
-	sc.folded = norm.NFKC.Append(sc.folded[:0], sc.cased[:n]...)
+	sc.iter.Init(norm.NFKC, sc.cased[:n])
+	sc.folded = sc.appendIter(sc.folded[:0])
 	return sc.folded
+}
+
+func (sc *Scratch) appendIter(dst []byte) []byte {
+	for !sc.iter.Done() {
+		dst = append(dst, sc.iter.Next()...)
+	}
+	return dst
 }
 
 // foldingFolded is classify, by the table where that knows.
