@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { Control } from './control.mjs';
 import { checkQuiet, count, desktop, end, expect, guard, launch, newPage, out, phone, picture, step } from './harness.mjs';
 import { payloads } from './payloads.mjs';
-import { checkReal } from './real.mjs';
+import { checkKeyless, checkReal } from './real.mjs';
 
 const target = process.argv[2];
 
@@ -288,8 +288,10 @@ try {
   await checkLooks(browser);
   await checkActs(browser);
   await checkPayloads(browser);
-  if (target?.includes('/')) await checkReal(browser, target, policy);
-  else console.log('left out: the real server, which needs a key of ours');
+  if (target?.includes('/')) {
+    await checkKeyless(browser, target);
+    await checkReal(browser, target, policy);
+  } else console.log('left out: the real server, which needs a key of ours');
 } catch (error) {
   count.failed++;
   console.log(`FAIL  the check itself: ${error.stack ?? error}`);

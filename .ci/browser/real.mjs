@@ -59,6 +59,34 @@ export async function checkReal(browser, binary, policy) {
   }
 }
 
+/** As it is by default: no key, and only this host is answered. */
+export async function checkKeyless(browser, binary) {
+  const server = new Server(binary);
+  await server.start('--drain-time', '1s');
+  try {
+    await step('without keys the page asks for none, on this host, and works', async () => {
+      const viewer = await enter(browser, server, 'viewer without keys');
+      const operator = await newPage(browser, 'operator without keys', desktop, () => server.control);
+      await operator.goto(`${server.control}/#/rooms`);
+      await operator.locator('.rooms tbody a', { hasText: room }).click();
+      await operator.waitForSelector('.flow .health[data-state=ok]');
+      await operator.fill('#announce', 'no key needed');
+      await operator.press('#announce', 'Enter');
+      await text(viewer, '#log bdi', 'no key needed');
+      await text(operator, '.live .text', 'no key needed');
+      await operator.fill('#set-most', '50');
+      await operator.getByRole('button', { name: 'Save' }).click();
+      await operator.waitForFunction(() => document.querySelector('#settings button').disabled);
+      await operator.goto(`${server.control}/#/rooms`);
+      await text(operator, '.marks', 'at most 50');
+      assert.equal(await operator.isVisible('#key-dialog'), false);
+      await checkQuiet({ operator, viewer });
+    });
+  } finally {
+    await server.stop();
+  }
+}
+
 async function evening(browser, server, policy) {
   const operator = await newPage(browser, 'operator', { ...desktop, colorScheme: 'dark' }, () => server.control);
   await step('the real control listener serves the page under the strict policy', async () => {
