@@ -8,13 +8,23 @@ import (
 
 // wallClocks has every function of the server that looks at the wall clock. What
 // waits for something must not: an operator or NTP may set that clock by hours.
+// Tokens and sanctions end at a time of day, which others have set.
 var wallClocks = map[string]string{
-	"poller: readClock":                       "Loop.Wall, for what is shown",
-	"cmd/danmakud/internal/server: comment":   "the time that a comment shows",
-	"cmd/danmakud/internal/server: sealRooms": "the time that a batch shows",
-	"cmd/danmakud/internal/server: sealDue":   "the time that a batch shows",
-	"cmd/danmakud/internal/server: newServer": "names this run, so that sequences of two runs are told apart",
-	"cmd/danmakud/internal/server: firstID":   "comment ids rise over restarts",
+	"poller: readClock":                          "Loop.Wall, for what is shown",
+	"cmd/danmakud/internal/server: say":          "the time that a comment shows",
+	"cmd/danmakud/internal/server: shadow":       "the time that a comment shows",
+	"cmd/danmakud/internal/server: inRoom":       "the time that a comment shows",
+	"cmd/danmakud/internal/server: sealRooms":    "the time that a batch shows",
+	"cmd/danmakud/internal/server: sealDue":      "the time that a batch shows",
+	"cmd/danmakud/internal/server: seal":         "the time that a batch shows",
+	"cmd/danmakud/internal/server: banned":       "a ban ends at a time of day, over restarts",
+	"cmd/danmakud/internal/server: order":        "likewise",
+	"cmd/danmakud/internal/server: readSanction": "likewise",
+	"cmd/danmakud/internal/server: stillGood":    "a token ends at a time of day, which its issuer has set",
+	"cmd/danmakud/internal/server: sweepTokens":  "likewise",
+	"cmd/danmakud/internal/server: revoke":       "tokens issued before are revoked, by their issuer's clock",
+	"cmd/danmakud/internal/server: newServer":    "names this run, so that sequences of two runs are told apart",
+	"cmd/danmakud/internal/server: firstID":      "comment ids rise over restarts",
 }
 
 // wallReaders are the methods that make wall time of a time.Time, or take its
