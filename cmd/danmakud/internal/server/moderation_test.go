@@ -159,7 +159,7 @@ func TestShadowIsSeenByItsSenderAlone(t *testing.T) {
 }
 
 func TestModeratorsCommands(t *testing.T) {
-	s := start(t, withKeys(t))
+	s := start(t, func(c *config.Config) { withKeys(t)(c); c.CommentRate = 0 })
 	mod, alice, guest := as(t, s, "r", "mod", "moderator"), as(t, s, "r", "alice", "viewer"), enter(t, s, "/ws/r")
 	uid := guest.expect("welcome").UID
 	anchor := as(t, s, "r", "anna", "anchor")
@@ -178,7 +178,6 @@ func TestModeratorsCommands(t *testing.T) {
 	alice.asks(hello).accepted(t)
 	mod.asks(`{"type":"lift","user":"alice","ref":"m"}`).refusedAs(t, "bad_field")
 
-	time.Sleep(time.Second) // of the moderator's own allowance, 3 a second
 	mod.asks(`{"type":"settings","closed":true,"slow_mode_ms":5000,"ref":"m"}`).accepted(t)
 	alice.asks(hello).refusedAs(t, "room_closed")
 	anchor.asks(hello).accepted(t)
