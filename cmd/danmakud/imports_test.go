@@ -88,7 +88,8 @@ var importRules = []struct {
 }{
 	{"golang.org/x/sys", in("poller"), "only poller speaks to the kernel"},
 	{"github.com/gobwas/ws", in("wsproto"), "only wsproto knows the framing library"},
-	{"github.com/klauspost/compress", in("wsproto"), "only wsproto compresses"},
+	{"github.com/klauspost/compress/zlib", in("cmd/danmakud/internal/packet"), "only a dialect that asks for it writes zlib"},
+	{"github.com/klauspost/compress", in("wsproto"), "only wsproto compresses frames"},
 	{"github.com/prometheus/", in("cmd/danmakud/internal"), "metrics belong to the server command"},
 	{"github.com/spf13/cobra/doc", testOnly, "man pages are written by a test, so that the program has no library for it"},
 	{"github.com/spf13/", in("cmd/danmakud", "bench"), "libraries do not read flags"},
@@ -98,7 +99,7 @@ var importRules = []struct {
 	{"go.etcd.io/bbolt", in("cmd/danmakud/internal/moderation"), "one store keeps what outlives the process"},
 	{"golang.org/x/text", in("cmd/danmakud/internal/moderation"), "only moderation compares texts"},
 	{"github.com/golang-jwt/jwt/", func(s source) bool { return s.test || in("cmd/danmakud/internal/token")(s) }, "tokens are judged in one place"},
-	{"github.com/valyala/fastjson", in("cmd/danmakud/internal/server"), "only a session parses what viewers say"},
+	{"github.com/valyala/fastjson", in("cmd/danmakud/internal/server", "cmd/danmakud/internal/packet"), "only sessions and dialects parse on the way of a comment"},
 	{"github.com/coder/websocket", testOnly, "other libraries serve as foreign clients in tests"},
 	{"github.com/gorilla/websocket", testOnly, "other libraries serve as foreign clients in tests"},
 	{module + "/cmd/", in("cmd"), "nothing points up to a command"},
