@@ -15,13 +15,13 @@ type Encoding uint8
 const (
 	EncodingJSON        Encoding = iota // subprotocol danmaku.v1.json, plain text frame
 	EncodingJSONDeflate                 // the same text, by permessage-deflate
-	Encodings                           // how many there are
+	EncodingForeign                     // the first of those that Config.Encoders makes
+	Encodings           = EncodingForeign + encodersMax
 )
 
-var encodingNames = [Encodings]string{"json", "json_deflate"}
-
-// String returns the metric label of e.
-func (e Encoding) String() string { return encodingNames[e] }
+// Foreign reports whether e is one of Config.Encoders: its members understand what
+// the encoder makes, and nothing else.
+func (e Encoding) Foreign() bool { return e >= EncodingForeign }
 
 // Batch is everything said in one room in one tick: sealed, framed, immutable
 // and shared read-only by all loops. The garbage collector frees it.
@@ -32,6 +32,8 @@ type Batch struct {
 	Total    uint64 // comments of the room up to and including this batch
 	Merged   int    // comments that went into the counts of those in it
 	Sampled  int    // comments left out of it, those refused because the tick was full included
+	Likes    uint64 // of the room, up to and including this batch
+	Visits   uint64 // times that somebody has entered the room
 	Lag      int64  // nanoseconds between due and sealed
 
 	frames  [Encodings][]byte // nil: not made, the plain one serves
@@ -45,7 +47,8 @@ type Batch struct {
 
 // Frame returns the whole WebSocket frame in encoding e, or the plain one where
 // that was not made: a message may always go uncompressed, RFC 7692 section 6.
-// Read only; after Encode.
+// A foreign encoding has no such stand-in, and its frame is empty where it has nothing
+// to say. Read only; after Encode.
 func (b *Batch) Frame(e Encoding) []byte { return b.frames[b.made(e)] }
 
 // Payload returns the batch as the JSON message that it is. Any goroutine; read
@@ -65,7 +68,7 @@ func (b *Batch) CommentsJSON() []byte {
 
 // made is e, or the plain encoding where e was not made.
 func (b *Batch) made(e Encoding) Encoding {
-	if b.frames[e] == nil {
+	if b.frames[e] == nil && !e.Foreign() {
 		return EncodingJSON
 	}
 	return e
@@ -78,6 +81,11 @@ func (b *Batch) made(e Encoding) Encoding {
 func (b *Batch) Encode() {
 	if b.wanted[EncodingJSONDeflate] > 0 {
 		b.Room.hub.deflate(b)
+	}
+	for i := range b.Room.hub.cfg().Encoders {
+		if e := EncodingForeign + Encoding(i); b.wanted[e] > 0 {
+			b.Room.hub.encode(b, e)
+		}
 	}
 	b.spool()
 }

@@ -1,6 +1,7 @@
 package room
 
 import (
+	"encoding/base64"
 	"strconv"
 	"strings"
 	"time"
@@ -38,12 +39,13 @@ const (
 	KindSuperchat
 	KindRetract
 	KindAnnouncement
+	KindData // of the site for its own clients: in no history
 )
 
 var (
 	modeNames = [...]string{"scroll", "top", "bottom", "reverse"}
 	sizeNames = [...]string{"medium", "small", "large"}
-	kindNames = [...]string{"chat", "system", "gift", "superchat", "retract", "announcement"}
+	kindNames = [...]string{"chat", "system", "gift", "superchat", "retract", "announcement", "data"}
 )
 
 // ParseMode finds a mode by its name on the wire; "" is the default.
@@ -91,6 +93,11 @@ type Comment struct {
 	Price    int64
 	Duration time.Duration
 
+	// Op and Data are of KindData: what the site calls it, and its bytes where they are
+	// no text; else they are in Text.
+	Op   uint32
+	Data string
+
 	// Target is the id that a retract takes back.
 	Target uint64
 }
@@ -137,8 +144,15 @@ func appendComment(dst []byte, c *Comment, id uint64, wall int64) []byte {
 	return append(dst, '}')
 }
 
-// appendWorth appends what gifts and superchats have besides.
+// appendWorth appends what gifts, superchats and data have besides.
 func appendWorth(dst []byte, c *Comment) []byte {
+	if c.Kind == KindData {
+		dst = strconv.AppendUint(append(dst, `,"op":`...), uint64(c.Op), 10)
+	}
+	if c.Data != "" {
+		dst = append(dst, `,"data":"`...)
+		dst = append(base64.StdEncoding.AppendEncode(dst, []byte(c.Data)), '"')
+	}
 	if c.Gift != "" {
 		dst = append(dst, `,"gift":`...)
 		dst = appendString(dst, c.Gift)

@@ -20,6 +20,9 @@ const clearKey = 1
 // prior reports whether the comment is never left out for lack of space.
 func (m *mark) prior() bool { return isPrior(m.kind, m.role) }
 
+// fleeting reports whether the comment is for no history.
+func (m *mark) fleeting() bool { return m.kind == KindRetract || m.kind == KindData }
+
 func isPrior(k Kind, r Role) bool { return k != KindChat || r >= RoleModerator }
 
 // span returns where comment i begins and ends in the text.

@@ -56,7 +56,7 @@ func TestConcurrentSealsArePostedInOrder(t *testing.T) {
 				}
 				sealDue(n)
 				if n%7 == 0 {
-					s.Join(9, JoinRequest{Name: "r", Encoding: Encoding(n/7) % Encodings}, n)
+					s.Join(9, JoinRequest{Name: "r", Encoding: Encoding(n/7) % EncodingForeign}, n)
 				} else if n%7 == 3 {
 					s.Leave(9, n)
 				}

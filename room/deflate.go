@@ -57,7 +57,10 @@ func (h *Hub) deflate(b *Batch) {
 
 // Encoded returns how many times a batch was put into encoding e.
 func (h *Hub) Encoded(e Encoding) uint64 {
-	if e == EncodingJSONDeflate {
+	switch {
+	case e.Foreign():
+		return h.encoded[e].Load()
+	case e == EncodingJSONDeflate:
 		return h.deflating.runs.Load()
 	}
 	return h.Sealed()

@@ -147,7 +147,7 @@ func TestMembersShareOneFrame(t *testing.T) {
 	for range 5 {
 		b := c.batch(r, 50)
 		b.Encode()
-		for e := range Encodings {
+		for e := range EncodingForeign {
 			want[e] = append(want[e], b.Frame(e)...)
 		}
 		s.Deliver([]*Batch{b}, 0)

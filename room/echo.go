@@ -13,7 +13,7 @@ import (
 func (s *Shard) Echo(slot uint32, c *Comment, now, wall int64) (id uint64) {
 	id = s.hub.nextID.Add(1)
 	m := s.member(slot)
-	if m.room == 0 {
+	if m.room == 0 || m.enc.Foreign() {
 		return id
 	}
 	rs := s.table[m.room-1]

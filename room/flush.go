@@ -129,12 +129,16 @@ func (s *Shard) sendBatches(slot uint32, m *member, rs *roomShard, now int64) {
 			}
 			continue
 		}
-		n, err := b.write(s.w, slot, e, 0, held)
+		size, start := b.size(e), b.start(e, m.bare)
+		n, err := size, error(nil)
+		if size > 0 {
+			n, err = b.write(s.w, slot, e, start, held)
+		}
 		if err != nil {
 			s.w.Failed(slot, err)
 			return
 		}
-		if n == 0 {
+		if n == start && size > 0 {
 			// Nothing of the frame is out, so nothing binds us to it: the viewer
 			// may still skip it if it stays blocked for long.
 			s.block(slot, m, &blockedOutput{since: now})
@@ -143,7 +147,7 @@ func (s *Shard) sendBatches(slot uint32, m *member, rs *roomShard, now int64) {
 		m.seq, m.comments = uint32(b.Seq), uint32(b.Total)
 		s.count.FramesWritten++
 		s.count.CommentsDelivered += uint64(b.Comments)
-		if n < b.size(e) {
+		if n < size {
 			s.block(slot, m, &blockedOutput{batch: b, enc: e, off: n, since: now})
 			return
 		}
@@ -152,7 +156,8 @@ func (s *Shard) sendBatches(slot uint32, m *member, rs *roomShard, now int64) {
 }
 
 // skip takes a viewer that lags behind the ring to the present: all but the
-// newest batch are passed over, and it is told how many and how many comments.
+// newest batch are passed over, and it is told how many and how many comments, if its
+// encoding has words for that.
 func (s *Shard) skip(slot uint32, m *member, rs *roomShard, now int64) {
 	m.resuming = false
 	to, total := rs.last, uint32(rs.total)
@@ -160,11 +165,14 @@ func (s *Shard) skip(slot uint32, m *member, rs *roomShard, now int64) {
 		to, total = to-1, total-uint32(newest.Comments)
 	}
 	batches, comments := uint32(to)-m.seq, total-m.comments
-	var scratch [128]byte
-	p := appendSkipped(scratch[:0], to-uint64(batches)+1, to, comments)
 	m.seq, m.comments = uint32(to), total
 	s.count.BatchesSkipped += uint64(batches)
 	s.count.CommentsSkipped += uint64(comments)
+	if m.enc.Foreign() {
+		return // it has no words for this
+	}
+	var scratch [128]byte
+	p := appendSkipped(scratch[:0], to-uint64(batches)+1, to, comments)
 	var frame [160]byte
 	s.Reply(slot, wsproto.AppendFrame(frame[:0], wsproto.OpText, p), now)
 }

@@ -78,7 +78,7 @@ func (h *history) last(n int) []byte {
 	return out
 }
 
-// kept returns what a history takes of a batch's comments: no retracts, and
+// kept returns what a history takes of a batch's comments: nothing fleeting, and
 // nothing from before the last one that takes back all.
 func (c comments) kept() comments {
 	from := 0
@@ -87,5 +87,5 @@ func (c comments) kept() comments {
 			from = i
 		}
 	}
-	return c.appendTo(comments{}, func(i int) bool { return i >= from && c.marks[i].kind != KindRetract })
+	return c.appendTo(comments{}, func(i int) bool { return i >= from && !c.marks[i].fleeting() })
 }

@@ -37,6 +37,8 @@ type Hub struct {
 	count     atomic.Int64
 
 	deflating deflating
+	encoding  sync.Pool // of *[]byte: what encoders append to
+	encoded   [Encodings]atomic.Uint64
 	governors governors
 	keeping   keeping
 	due       dueList
@@ -51,6 +53,9 @@ type Hub struct {
 // NewHub makes a hub without rooms.
 func NewHub(c Config) *Hub {
 	c = c.withDefaults()
+	if len(c.Encoders) > encodersMax {
+		panic("room: more encoders than there are places for")
+	}
 	h := &Hub{seed: maphash.MakeSeed(), rooms: make(map[string]*Room)}
 	h.settings.Store(&c)
 	h.nextID.Store(c.FirstID)

@@ -36,6 +36,7 @@ func (r *Room) enterLocked(req *JoinRequest, shard int, now int64) (Entry, error
 		return Entry{}, ErrRoomFull
 	}
 	r.online++
+	r.visits++
 	r.encodings[req.Encoding]++
 	r.shown = -1 // who has just joined must hear the next change, whichever it is
 	r.present.Store(int64(r.online))

@@ -36,6 +36,8 @@ const (
 	chunkMembers = 4096
 	// MaxShards bounds the loops of a process: eight bits in a handle.
 	MaxShards = 256
+	// encodersMax bounds Config.Encoders: each takes a few bytes of every batch and room.
+	encodersMax = 6
 	// MaxName is the longest room name in bytes.
 	MaxName = 64
 )
@@ -63,6 +65,9 @@ type Config struct {
 	Spool           Spool          // where large frames are sent from; nil = from memory, by copying
 	SpoolMin        int            // frames of so many bytes go there [8 KiB]
 	SpoolMembers    int            // of rooms with so many members [64]
+
+	// Encoders make the encodings from EncodingForeign on, in that order. At most 6.
+	Encoders []Encoder
 
 	// Random makes a source of chance for the sampling, which one goroutine uses at a
 	// time. Any goroutine; nil = one that nobody can foretell.

@@ -365,7 +365,7 @@ func (m *model) step(op, a, b byte) {
 	shard, slot, room := int(a)%modelShards, uint32(a/modelShards)%modelSlots, int(b)%modelRooms
 	switch op % 15 {
 	case 0:
-		m.join(shard, slot, room, Encoding(b/modelRooms)%Encodings, -1)
+		m.join(shard, slot, room, Encoding(b/modelRooms)%EncodingForeign, -1)
 	case 1:
 		m.leave(shard, slot)
 	case 2:
@@ -396,7 +396,7 @@ func (m *model) step(op, a, b byte) {
 			m.reply(shard, slot)
 		}
 	case 11, 12:
-		m.join(shard, slot, room, Encoding(b/modelRooms)%Encodings, int(op)/15%4)
+		m.join(shard, slot, room, Encoding(b/modelRooms)%EncodingForeign, int(op)/15%4)
 	case 13:
 		m.retract(room, int(a)%8, b > 220)
 	case 14:

@@ -39,7 +39,7 @@ type Room struct {
 	likes      uint64
 	refused    uint64 // comments refused since the last seal
 	over       *taken // what the governor is at work on; nil = nothing
-	retracts   bool   // some of what is pending is for no history
+	fleeting   bool   // some of what is pending is for no history
 	queued     bool   // somebody has promised to call Seal, or has not posted the last batch yet
 	due        int64
 	quiet      bool  // nothing was said for a whole tick before what is pending
@@ -49,6 +49,7 @@ type Room struct {
 	frameBytes int // size of the last batch's frame
 	sizeHint   int // what the next pending buffer starts with
 	online     int
+	visits     uint64            // times that somebody has entered
 	shown      int               // online as last told in a batch
 	members    []uint32          // per shard
 	encodings  [Encodings]uint32 // members by encoding
@@ -73,6 +74,9 @@ type books struct {
 	audit     bookkeeper
 }
 
+// Online returns how many members the room has.
+func (r *Room) Online() int { return int(r.present.Load()) }
+
 // Name returns the room's name.
 func (r *Room) Name() string { return r.name }
 
@@ -93,7 +97,7 @@ func (r *Room) SetSettings(s Settings) { r.settings.Store(&s) }
 // published by Retract. Errors: ErrFull, ErrGone.
 func (r *Room) Publish(c *Comment, now, wall int64) (id uint64, sealNow bool, err error) {
 	r.mu.Lock()
-	if err := r.takesLocked(len(c.Text), isPrior(c.Kind, c.Role)); err != nil {
+	if err := r.takesLocked(len(c.Text)+len(c.Data)*4/3, isPrior(c.Kind, c.Role)); err != nil {
 		if err == ErrFull {
 			r.refused++
 			r.hub.refused.Add(1)
@@ -127,7 +131,7 @@ func (r *Room) openLocked(now int64) (from int) {
 func (r *Room) closeLocked(m mark) {
 	m.end = uint32(len(r.pending) - prefixRoom)
 	r.marks = append(r.marks, m)
-	r.retracts = r.retracts || m.kind == KindRetract
+	r.fleeting = r.fleeting || m.fleeting()
 	r.audit.take(1)
 }
 

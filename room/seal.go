@@ -4,7 +4,7 @@ package room
 type taken struct {
 	pending  []byte
 	marks    []mark
-	retracts bool // some of it is for no history
+	fleeting bool // some of it is for no history
 	head     sealHead
 	lag      int64
 
@@ -38,7 +38,7 @@ func (r *Room) Seal(now, wall int64) *Batch {
 // takeLocked takes over what is pending. Who joins from now on is told how many
 // are online by the next batch, if not by this one.
 func (r *Room) takeLocked(now, wall int64) taken {
-	t := taken{pending: r.pending, marks: r.marks, retracts: r.retracts, lag: max(0, now-r.due)}
+	t := taken{pending: r.pending, marks: r.marks, fleeting: r.fleeting, lag: max(0, now-r.due)}
 	if t.pending == nil {
 		t.pending = make([]byte, prefixRoom, 2*prefixRoom)
 	}
@@ -48,7 +48,7 @@ func (r *Room) takeLocked(now, wall int64) taken {
 	}
 	r.liked += r.likes
 	r.sizeHint = len(t.pending) + len(t.pending)/4 + suffixRoom
-	r.pending, r.marks, r.likes, r.refused, r.retracts = nil, nil, 0, 0, false
+	r.pending, r.marks, r.likes, r.refused, r.fleeting = nil, nil, 0, 0, false
 	r.sealed, r.everSeal = now, true
 	return t
 }
@@ -81,6 +81,7 @@ func (r *Room) commitLocked(t *taken) *Batch {
 	b := &Batch{
 		Room: r, Seq: r.seq, Comments: len(t.marks), Total: r.total,
 		Merged: t.merged, Sampled: int(t.head.sampled), Lag: t.lag, shards: r.wanted,
+		Likes: r.liked, Visits: r.visits,
 	}
 	b.frame(t.pending, &t.head)
 	b.wanted = r.encodings
@@ -96,7 +97,7 @@ func (r *Room) rememberLocked(sent comments, t *taken) {
 	if t.cleared {
 		return
 	}
-	if t.retracts {
+	if t.fleeting {
 		sent = sent.kept()
 	}
 	r.recent.add(sent, r.hub.cfg().History)

@@ -71,6 +71,7 @@ type member struct {
 	enc      Encoding
 	blocked  bool // the socket was full: output waits in Shard.blocked
 	resuming bool // has not caught up since it resumed: what the ring lacks the room may have
+	bare     bool // gets packets without WebSocket frames
 }
 
 // roomShard is one room as this loop sees it.
@@ -178,7 +179,9 @@ func (s *Shard) Leave(slot uint32, now int64) {
 // is gone. Loop goroutine only.
 func (s *Shard) Forget(slot uint32, now int64) {
 	s.Leave(slot, now)
-	if m := s.member(slot); m.blocked {
+	m := s.member(slot)
+	m.bare, m.enc = false, EncodingJSON
+	if m.blocked {
 		m.blocked = false
 		delete(s.blocked, slot)
 		s.count.Blocked--

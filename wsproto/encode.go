@@ -18,6 +18,18 @@ func HeaderSize(n int) int {
 	return 10
 }
 
+// HeaderSizeOf returns the size in bytes of the header that a whole frame of ours
+// begins with.
+func HeaderSizeOf(frame []byte) int {
+	switch frame[1] {
+	case length16:
+		return 4
+	case length64:
+		return 10
+	}
+	return 2
+}
+
 // AppendHeader appends the header of a final, unmasked frame with a payload of
 // n bytes: "A server MUST NOT mask any frames that it sends to the client",
 // RFC 6455 section 5.1. It panics on a control frame of more than 125 bytes.

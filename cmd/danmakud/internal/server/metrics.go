@@ -294,7 +294,9 @@ func (m *metrics) collectEncodings(counter func(*prometheus.Desc, uint64, ...str
 	s := m.server
 	counter(descSealed, s.hub.Sealed())
 	for e := range room.Encodings {
-		counter(descEncodings, s.hub.Encoded(e), e.String())
+		if name := s.hub.EncodingName(e); name != "" {
+			counter(descEncodings, s.hub.Encoded(e), name)
+		}
 	}
 	deflateIn, deflateOut := s.hub.Deflated()
 	counter(descDeflateIn, deflateIn)
