@@ -81,6 +81,7 @@ export async function checkKeyless(browser, binary) {
       await text(operator, '.marks', 'at most 50');
       assert.equal(await operator.isVisible('#key-dialog'), false);
       await checkQuiet({ operator, viewer });
+      for (const page of [operator, viewer]) await page.context().close(); // before the server goes
     });
   } finally {
     await server.stop();
