@@ -369,6 +369,50 @@ func TestOnlyChatMakesPlace(t *testing.T) {
 	}
 }
 
+// TestMemoryOfAFlood: while it lasts two buffers take turns, so that no comment waits
+// for the making of a large one; and nothing of them stays when it is over.
+func TestMemoryOfAFlood(t *testing.T) {
+	h := NewHub(Config{BudgetBytes: 4 << 10, History: 10})
+	e, _ := NewShard(h, 0, &sink{}).Join(0, JoinRequest{Name: "r"}, 0)
+	r, now := e.Room, int64(0)
+	tick := func(comments int) (buffer *byte, b *Batch) {
+		now += ms // within the tick, as a due list would never have it: the room is not at rest
+		for range comments {
+			mustPublish(t, r, chat(strings.Repeat("x", 100)), now)
+		}
+		buffer = &r.pending[0]
+		b = r.Seal(now, 0)
+		r.Posted()
+		return buffer, b
+	}
+	first, _ := tick(5000)
+	second, _ := tick(5000)
+	third, b := tick(5000)
+	if second != first || third != first { // nothing came while the governor was at work
+		t.Error("the memory of the tick before is not used again")
+	}
+	if b.bytes > 8<<10 {
+		t.Errorf("a batch of the flood holds %d bytes", b.bytes)
+	}
+	if got := string(b.CommentsJSON()); !strings.HasPrefix(string(r.HistoryJSON(10)), `{"id":`) || !strings.HasSuffix(got, string(r.HistoryJSON(10))) {
+		t.Error("the history is not the end of the batch")
+	}
+	before := string(b.Payload())
+	if _, small := tick(3); small.bytes > 8<<10 {
+		t.Errorf("the first batch after the flood holds %d bytes", small.bytes)
+	}
+	if string(b.Payload()) != before {
+		t.Error("a batch changed when the memory was used again")
+	}
+	tick(5000)
+	if r.spare == nil {
+		t.Error("nothing is kept for the next tick")
+	}
+	if h.Sweep(now); r.spare != nil {
+		t.Error("a sweep leaves it")
+	}
+}
+
 // busySource publishes, takes back and clears while the governor is at work, which
 // would never end if a seal kept the room's lock.
 type busySource struct {

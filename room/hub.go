@@ -176,6 +176,7 @@ func (h *Hub) sweepLocked(now, linger int64) {
 			r.forgetLocked(len(r.kept.list))
 		}
 		r.running.expire(now)
+		r.spare = nil
 		r.mu.Unlock()
 	}
 	h.count.Store(int64(len(h.rooms)))

@@ -19,6 +19,9 @@ const (
 	// ringBytesMax bounds the batches one loop keeps of a room for laggards,
 	// besides their number: rooms that once were busy must not stay large.
 	ringBytesMax = 4 << 20
+	// looseBytesMax is up to where a batch may keep memory that it does not fill: the
+	// first one after a flood has what the flood needed.
+	looseBytesMax = 64 << 10
 	// stretchBytesMax is the frame size from which on a longer tick saves nothing:
 	// up to here a system call costs more than the bytes, beyond it a pass takes
 	// as long as it has bytes, however they are divided.

@@ -38,6 +38,7 @@ type Room struct {
 	marks      []mark // of each pending comment, ends counted from prefixRoom
 	likes      uint64
 	refused    uint64 // comments refused since the last seal
+	spare      []byte // memory for what will be pending, of what was over the budget; nil = none
 	over       *taken // what the governor is at work on; nil = nothing
 	fleeting   bool   // some of what is pending is for no history
 	queued     bool   // somebody has promised to call Seal, or has not posted the last batch yet
@@ -119,7 +120,9 @@ func (r *Room) Publish(c *Comment, now, wall int64) (id uint64, sealNow bool, er
 // openLocked makes ready for another pending comment and returns where it begins.
 func (r *Room) openLocked(now int64) (from int) {
 	if r.pending == nil {
-		r.pending = make([]byte, prefixRoom, r.firstSizeLocked(now))
+		if r.pending, r.spare = r.spare, nil; r.pending == nil {
+			r.pending = make([]byte, prefixRoom, r.firstSizeLocked(now))
+		}
 	}
 	if len(r.marks) > 0 {
 		r.pending = append(r.pending, ',')

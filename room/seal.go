@@ -31,6 +31,8 @@ func (r *Room) Seal(now, wall int64) *Batch {
 	t := r.takeLocked(now, wall)
 	if b := r.budget(); b.exceeded(&t) {
 		t = r.governLocked(t, b)
+	} else if cap(t.pending) > looseBytesMax && cap(t.pending) > 4*len(t.pending) {
+		t.pending = append(make([]byte, 0, len(t.pending)+suffixRoom), t.pending...)
 	}
 	return r.commitLocked(&t)
 }
@@ -63,7 +65,7 @@ func (r *Room) governLocked(t taken, b budget) taken {
 	g.govern(&cut, b)
 	r.hub.governors.pool.Put(g)
 	r.mu.Lock()
-	r.over = nil
+	r.over, r.spare = nil, t.pending[:prefixRoom]
 	cut.late, cut.cleared = t.late, t.cleared
 	return cut
 }
