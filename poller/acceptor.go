@@ -84,6 +84,14 @@ func (a *acceptor) open(c *Config) error {
 		}
 		a.listeners = append(a.listeners, ln)
 	}
+	for _, address := range c.ListenOther {
+		ln, err := listen(address, c)
+		if err != nil {
+			return fmt.Errorf("listen on %q: %w", address, err)
+		}
+		ln.other = true
+		a.listeners = append(a.listeners, ln)
+	}
 	for i, ln := range a.listeners {
 		if errno := a.kernel.add(ln.fd, token{Slot(i), 1}, wantRead); errno != 0 {
 			return fmt.Errorf("listen on %v: %w", ln.addr, errno)
@@ -211,7 +219,7 @@ func (a *acceptor) acceptOne(ln *listener) bool {
 	switch errno {
 	case 0:
 		a.penalty = 0
-		a.place(fd)
+		a.place(fd, ln)
 		return true
 	case unix.EINTR:
 		a.bucket.giveBack()
@@ -233,29 +241,29 @@ func (a *acceptor) acceptOne(ln *listener) bool {
 	return false
 }
 
-// place gives fd to the least loaded loop.
-func (a *acceptor) place(fd int) {
+// place gives fd, which came from ln, to the least loaded loop.
+func (a *acceptor) place(fd int, ln *listener) {
 	least := a.loops[0]
 	for _, l := range a.loops[1:] {
 		if l.load.Load() < least.load.Load() {
 			least = l
 		}
 	}
-	if least.Adopt(fd) {
+	if least.adoptFor(fd, least.openedBy(ln)) {
 		a.counters.accepted.Add(1)
 		return
 	}
 	a.counters.refusedLimit.Add(1)
 	a.log.warn(a.now, "connection refused", "limit", least.census.limit.Load())
-	a.refuse(fd)
+	a.refuse(fd, ln)
 	if a.linger.push(a.kernel, fd, a.now) {
 		a.counters.lingersCut.Add(1)
 	}
 }
 
 // refuse answers and ends the sending direction.
-func (a *acceptor) refuse(fd int) {
-	if len(a.reply) > 0 {
+func (a *acceptor) refuse(fd int, ln *listener) {
+	if len(a.reply) > 0 && !ln.other {
 		a.kernel.write(fd, a.reply) // an empty send buffer takes it, or the peer is gone
 	}
 	a.kernel.shutdownWrite(fd)
@@ -279,7 +287,7 @@ func (a *acceptor) spendReserve(ln *listener) {
 			break
 		}
 		a.counters.refusedFiles.Add(1)
-		a.refuse(fd)
+		a.refuse(fd, ln)
 		discard(a.kernel, fd)
 	}
 	a.refillReserve()

@@ -10,9 +10,10 @@ type message struct {
 	call func()
 	fd   int
 
-	// Of a socket that another loop had before; nil otherwise.
+	// Of a socket that is not as usual; nil otherwise.
 	opened func(Slot) // in place of Handler.Opened
-	data   []byte     // what has been read from fd already
+	// Of a socket that another loop had before.
+	data []byte // what has been read from fd already
 }
 
 // An inbox is how other goroutines reach a loop. Bound: limit posted calls, and

@@ -19,6 +19,7 @@ type listener struct {
 	addr      net.Addr
 	file      os.FileInfo // of a unix socket that we made, to know it again; else nil
 	inherited bool
+	other     bool // one of Config.ListenOther
 }
 
 // inherit makes a listener of a socket that somebody else has opened.

@@ -390,13 +390,24 @@ func (l *Loop) Post(f func()) bool {
 // owns it from now on and calls Handler.Opened soon. It sets the socket options
 // of the Config. It reports false, and leaves fd to the caller, when there are
 // MaxConnections already or the loop has stopped. Any goroutine.
-func (l *Loop) Adopt(fd int) bool {
+func (l *Loop) Adopt(fd int) bool { return l.adoptFor(fd, nil) }
+
+// openedBy is what is called for a connection that ln accepted; nil = Handler.Opened.
+func (l *Loop) openedBy(ln *listener) func(Slot) {
+	if !ln.other {
+		return nil
+	}
+	return l.handler.(OtherHandler).OpenedOther
+}
+
+// adoptFor is Adopt with what is called in place of Handler.Opened, if not nil.
+func (l *Loop) adoptFor(fd int, opened func(Slot)) bool {
 	if !l.census.take() {
 		return false
 	}
 	l.load.Add(1)
 	tune(fd, l.socket)
-	if l.inbox.put(message{fd: fd}) != putDone {
+	if l.inbox.put(message{fd: fd, opened: opened}) != putDone {
 		l.release()
 		return false
 	}

@@ -63,6 +63,13 @@ type Handler interface {
 	Stopping()
 }
 
+// OtherHandler is a Handler that also takes connections of Config.ListenOther.
+type OtherHandler interface {
+	Handler
+	// OpenedOther is Opened for those.
+	OpenedOther(s Slot)
+}
+
 // SocketOptions are set on each socket by the goroutine that hands it to a
 // loop. Those that a system or a socket family does not have are left out.
 type SocketOptions struct {
@@ -79,6 +86,10 @@ type Config struct {
 	// Listen has the addresses to accept on: "HOST:PORT", ":PORT" (IPv6 and
 	// IPv4), "[::1]:0" (port 0 = any free one) or "unix:PATH".
 	Listen []string
+	// ListenOther has further addresses, for connections of another kind: they begin
+	// with OpenedOther of a Handler that is an [OtherHandler], which it must be, and
+	// get no RefuseReply.
+	ListenOther []string
 	// Inherited has listening stream sockets that somebody else has opened, to be
 	// accepted on besides those of Listen. New duplicates them: the files stay the
 	// caller's. What waits in them when accepting ends is left for whoever else has

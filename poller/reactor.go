@@ -120,7 +120,7 @@ func (r *Reactor) Start() {
 }
 
 // Addrs returns the addresses that are listened on, in the order of
-// Config.Listen and then of Config.Inherited, with the real ports. Any goroutine.
+// Config.Listen, then Config.Inherited, then Config.ListenOther, with the real ports. Any goroutine.
 func (r *Reactor) Addrs() []net.Addr {
 	addrs := make([]net.Addr, len(r.acceptor.listeners))
 	for i, ln := range r.acceptor.listeners {

@@ -33,6 +33,7 @@ type Config struct {
 	Moderation
 	Governor
 	Replay
+	Packets
 
 	// File is the TOML file the other settings were read from; empty: none.
 	File string

@@ -66,6 +66,7 @@ func TestDefaults(t *testing.T) {
 		Watchdog:         10 * time.Second,
 		HTTPConnections:  256,
 		Replay:           Replay{ArchiveSize: 64 << 20, ResumeAge: 30 * time.Second, ResumeBytes: 4 << 20, ResumeTotal: 64 << 20},
+		Packets:          Packets{PacketHeartbeat: 70 * time.Second, GoimHeartbeat: 8 * time.Minute},
 		LogLevel:         "info",
 		LogFormat:        "auto",
 	}
@@ -142,6 +143,9 @@ var settings = map[string]setting{
 	"watchdog":           {"30s", func(c *Config) any { return c.Watchdog }, 30 * time.Second},
 	"drain-time":         {"0s", func(c *Config) any { return c.DrainTime }, time.Duration(0)},
 	"http-connections":   {"16", func(c *Config) any { return c.HTTPConnections }, 16},
+	"packet-listen":      {"127.0.0.1:5,[::1]:6", func(c *Config) any { return c.PacketListen }, []string{"127.0.0.1:5", "[::1]:6"}},
+	"packet-heartbeat":   {"90s", func(c *Config) any { return c.PacketHeartbeat }, 90 * time.Second},
+	"goim-heartbeat":     {"90s", func(c *Config) any { return c.GoimHeartbeat }, 90 * time.Second},
 	"resume-age":         {"0s", func(c *Config) any { return c.ResumeAge }, time.Duration(0)},
 	"resume-bytes":       {"1MiB", func(c *Config) any { return c.ResumeBytes }, 1 << 20},
 	"resume-total":       {"512MiB", func(c *Config) any { return c.ResumeTotal }, 512 << 20},

@@ -79,6 +79,7 @@ var sections = []section{
 	{"Moderation", tableModeration},
 	{"Governor", tableGovernor},
 	{"History, resume and archive", tableReplay},
+	{"Packets of Bilibili and goim", tablePackets},
 }
 
 // table is all of them in a row.

@@ -19,6 +19,8 @@ type asking struct {
 	who  *person
 	room string
 	head int // bytes of the partial that are the request's head
+
+	auth *authing // of who speaks packets; then there is no head
 }
 
 // errAsked: the answer will decide.
@@ -76,6 +78,10 @@ func (h *handler) answered(at poller.Handle, a answer) {
 		}
 	}()
 	h.out = h.out[:0]
+	if q := h.asked[s]; q.auth != nil {
+		h.answeredAuth(s, q, a)
+		return
+	}
 	q, received := h.asked[s], h.partials[s].bytes
 	head, rest := received[:q.head], received[q.head:]
 	h.forgetPartial(s)

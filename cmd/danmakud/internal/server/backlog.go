@@ -55,8 +55,8 @@ func (h *handler) resume(s poller.Slot) {
 	if k != nil {
 		k.waiting = false
 	}
-	if k != nil && h.session(s).state == stateOpen {
-		h.frames(s, nil)
+	if k != nil && h.session(s).talking() {
+		h.receive(s, nil)
 		h.flushReplies(s)
 	}
 	if k = h.partials[s]; (k == nil || !k.waiting) && h.loop.Open(s) {

@@ -154,6 +154,8 @@ func (h *handler) sendAway(n int, silent bool, p drainPlan) {
 		case state == stateOpen && n > 0:
 			n--
 			h.sayGoodbye(s, p)
+		case state == stateGreeting && silent:
+			h.finish(s, wsproto.CodeRestart, "draining", reasonDrain)
 		case state == stateHandshaking && silent:
 			h.refuse(s, &wsproto.Refusal{Status: 503, Message: "the server is going down", Header: []string{"Retry-After: 2"}}, reasonDrain)
 		}
@@ -163,8 +165,10 @@ func (h *handler) sendAway(n int, silent bool, p drainPlan) {
 // sayGoodbye tells a viewer when to come back and closes. One that is behind may
 // use the rest of the drain time to take what it is owed.
 func (h *handler) sayGoodbye(s poller.Slot, p drainPlan) {
-	retry := retryMin + rand.N(retryMax-retryMin)
-	h.replyGoodbye("draining", retry.Milliseconds())
+	if !h.speaksPackets(s) {
+		retry := retryMin + rand.N(retryMax-retryMin)
+		h.replyGoodbye("draining", retry.Milliseconds())
+	}
 	h.finish(s, wsproto.CodeRestart, "draining", reasonDrain)
 	h.server.told.Add(1)
 	if c := h.session(s); c.state == stateClosing && !c.is(markFinished) {

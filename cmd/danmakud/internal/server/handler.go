@@ -47,6 +47,7 @@ type handler struct {
 	whole    wsproto.Assembler        // of messages in one frame, about which nothing is remembered
 	partials map[poller.Slot]*partial // what connections have begun and not finished
 	persons  persons                  // viewers who are no guests
+	pushed   pushed                   // goim viewers to whom something may be pushed
 	asked    map[poller.Slot]*asking  // viewers about whom the site is being asked
 	backlog  []poller.Handle          // connections with frames at hand, in rotation
 
@@ -64,6 +65,7 @@ type handler struct {
 	moved    uint64           // connections given to another loop
 	upgraded uint64           // handshakes completed
 	inflated uint64           // compressed messages made plain
+	ignored  uint64           // packets without a meaning
 	cut      uint64           // turned away and closed before their FIN
 	drain    drainWalk
 	verify   verifier
@@ -78,6 +80,7 @@ func newHandler(s *Server, l *poller.Loop) *handler {
 		inflater: wsproto.NewInflater(),
 		partials: make(map[poller.Slot]*partial),
 		persons:  newPersons(),
+		pushed:   newPushed(),
 		asked:    make(map[poller.Slot]*asking),
 	}
 	h.adoptRules()
@@ -143,8 +146,8 @@ func (h *handler) Data(s poller.Slot, p []byte) {
 	switch h.session(s).state {
 	case stateHandshaking:
 		h.shakeHands(s, p)
-	case stateOpen:
-		h.frames(s, p)
+	case stateGreeting, stateOpen:
+		h.receive(s, p)
 	case stateClosing: // said all there is to say; only the FIN matters now
 	}
 	h.flushReplies(s)
@@ -179,6 +182,7 @@ func (h *handler) Closed(s poller.Slot, r poller.Reason) {
 	h.shard.Forget(uint32(s), h.loop.Now())
 	h.forgetPartial(s)
 	h.persons.forget(s)
+	h.pushed.forget(s)
 	delete(h.asked, s)
 	h.placeOf(s).giveBack()
 	if c.is(markTurnedAway) {
@@ -207,7 +211,9 @@ func (h *handler) Stopping() {}
 // server close TCP first; waiting for the peer's FIN keeps our last bytes from
 // being discarded by a reset).
 func (h *handler) finish(s poller.Slot, code wsproto.Code, text string, r poller.Reason) {
-	h.out = wsproto.AppendClose(h.out, code, text)
+	if !h.bare(s) {
+		h.out = wsproto.AppendClose(h.out, code, text)
+	}
 	h.lastWords(s, r)
 }
 

@@ -53,6 +53,10 @@ func (h *handler) upgrade(s poller.Slot, head, rest []byte) {
 // letIn upgrades a connection and joins its room, if it may. who is the viewer if
 // that has been found out; nil if it has not.
 func (h *handler) letIn(s poller.Slot, head, rest []byte, who *person) {
+	if isSub(head) {
+		h.upgradeSub(s, head, rest)
+		return
+	}
 	var wish joinWish
 	reply, accepted, err := h.rules.upgrader.Upgrade(h.out, head, func(r *wsproto.Request) (err error) {
 		if err = wish.read(r); err != nil || who != nil {
@@ -152,7 +156,10 @@ func (h *handler) welcome(s poller.Slot, e *room.Entry) {
 
 // refuse answers a request that becomes no WebSocket and closes.
 func (h *handler) refuse(s poller.Slot, refusal *wsproto.Refusal, r poller.Reason) {
-	h.out = refusal.AppendTo(h.out[:0])
+	h.out = h.out[:0]
+	if !h.bare(s) { // who has no HTTP is not told
+		h.out = refusal.AppendTo(h.out)
+	}
 	h.lastWords(s, r)
 }
 
@@ -167,9 +174,11 @@ func (h *handler) turnAway(s poller.Slot, message string, r poller.Reason) {
 	refusal := wsproto.Refusal{Status: 503, Message: message, Header: []string{"Retry-After: 5"}}
 	if h.lingering >= lingerMax {
 		h.cut++
-		h.out = refusal.AppendTo(h.out[:0])
-		h.loop.Write(s, h.out) // its socket is empty and takes it, or the peer is gone
-		h.out = h.out[:0]
+		if h.out = h.out[:0]; !h.bare(s) {
+			h.out = refusal.AppendTo(h.out)
+			h.loop.Write(s, h.out) // its socket is empty and takes it, or the peer is gone
+			h.out = h.out[:0]
+		}
 		h.loop.Close(s, r)
 		return
 	}
@@ -198,7 +207,7 @@ func (w *joinWish) read(r *wsproto.Request) error {
 		}
 	} else {
 		if r.Path != "/ws" {
-			return &wsproto.Refusal{Status: 404, Message: "WebSockets are served at /ws/{room}"}
+			return &wsproto.Refusal{Status: 404, Message: "WebSockets are served at /ws/{room} and, for packets, at /sub"}
 		}
 		if name, found = r.QueryValue("room"); !found {
 			return &wsproto.Refusal{Status: 400, Message: "which room? connect to /ws/{room} or /ws?room=R"}

@@ -27,7 +27,7 @@ func (h *handler) frames(s poller.Slot, p []byte) {
 		}
 	}
 	rest, whole := h.decode(s, buf)
-	if h.session(s).state != stateOpen {
+	if !h.session(s).talking() {
 		return
 	}
 	switch {
@@ -87,11 +87,11 @@ func (h *handler) decode(s poller.Slot, buf []byte) (rest []byte, whole bool) {
 			return nil, true
 		}
 		h.frame(s, f)
-		if h.session(s).state != stateOpen {
+		if !h.session(s).talking() {
 			return nil, true
 		}
 		if len(h.out) >= repliesFlush {
-			if h.flushReplies(s); h.session(s).state != stateOpen {
+			if h.flushReplies(s); !h.session(s).talking() {
 				return nil, true
 			}
 		}
@@ -128,7 +128,9 @@ func (h *handler) frame(s poller.Slot, f wsproto.Frame) {
 		// shard keeps them within its bound.
 		h.out = wsproto.AppendFrame(h.out, wsproto.OpPong, f.Payload)
 	case wsproto.OpPong:
-		h.session(s).pinged = 0
+		if !h.speaksPackets(s) {
+			h.session(s).pinged = 0
+		}
 	case wsproto.OpClose:
 		h.peerClose(s, f.Payload)
 	default:
@@ -162,6 +164,10 @@ func (h *handler) data(s poller.Slot, f wsproto.Frame) {
 	if a != &h.whole {
 		k.message = nil
 		h.session(s).deadline = 0
+	}
+	if h.speaksPackets(s) {
+		h.packetMessage(s, m)
+		return
 	}
 	if m.Op != wsproto.OpText {
 		h.finish(s, wsproto.CodeUnsupported, "this subprotocol is text only", reasonBinary)

@@ -62,11 +62,12 @@ type loopCounts struct {
 	moved, inflated, cut        uint64
 	shadowed                    uint64
 	persons                     int
+	ignored                     uint64
 }
 
 // counts copies the counters. Loop goroutine only.
 func (h *handler) counts() loopCounts {
-	return loopCounts{h.shard.Counts(), h.closes, h.refused, h.comments, h.likes, h.upgraded, h.moved, h.inflated, h.cut, h.shadowed, len(h.persons.bySlot)}
+	return loopCounts{h.shard.Counts(), h.closes, h.refused, h.comments, h.likes, h.upgraded, h.moved, h.inflated, h.cut, h.shadowed, len(h.persons.bySlot), h.ignored}
 }
 
 // collect asks each loop for its counts and adds them up. A loop that does not
@@ -132,6 +133,7 @@ func (s *loopCounts) add(c *loopCounts) {
 	s.shadowed += c.shadowed
 	s.cut += c.cut
 	s.persons += c.persons
+	s.ignored += c.ignored
 }
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
@@ -196,6 +198,7 @@ var (
 	descConnectGone = desc("connect_gone_total", "Viewers who had left when the answer of --connect-url came.")
 	descConnectWait = desc("connect_waiting", "Questions to --connect-url that wait for their turn.")
 	descPersons     = desc("token_holders", "Viewers in a room who are no guests.")
+	descIgnored     = desc("packets_ignored_total", "Packets of Bilibili and goim clients that mean nothing, or not at that moment.")
 	descDropped     = desc("replies_dropped_total", "Replies dropped because too many waited for a viewer.")
 	descHandshakes  = desc("handshakes_total", "Completed WebSocket handshakes.")
 	descMoved       = desc("moved_total", "Connections moved to the loop of their small room.")
@@ -272,6 +275,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	counter(descMissed, sum.BatchesMissed)
 	m.collectRooms(counter, gauge, &sum)
 	counter(descDropped, sum.RepliesDropped)
+	counter(descIgnored, sum.ignored)
 	counter(descHandshakes, sum.handshakes)
 	counter(descMoved, sum.moved)
 	counter(descPasses, sum.Passes)

@@ -118,7 +118,9 @@ const codeToken wsproto.Code = 4001
 // dismiss ends a viewer whose token is not good any more: message is for people,
 // word for programs.
 func (h *handler) dismiss(s poller.Slot, message, word string, r poller.Reason) {
-	h.replyError("", refusedUnauthorized, message, 0)
+	if !h.speaksPackets(s) {
+		h.replyError("", refusedUnauthorized, message, 0)
+	}
 	h.finish(s, codeToken, word, r)
 }
 

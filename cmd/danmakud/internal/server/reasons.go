@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/packet"
 	"github.com/danmakud/danmakud/poller"
 	"github.com/danmakud/danmakud/wsproto"
 )
@@ -39,7 +40,10 @@ const (
 	reasonForbidden                                          // not for this token, or not for guests; answered with a 403
 	reasonConnectDenied                                      // the connect callback says no; answered with a 403
 	reasonConnectFailed                                      // the connect callback says nothing; answered with a 503
-	reasonViolation                                          // wsproto.Violations()[reason-reasonViolation], then wsproto.Refusals()
+	reasonPacketText                                         // a text message where packets are spoken
+	reasonPacketAuth                                         // no auth in time
+	reasonHeartbeat                                          // no heartbeat for too long
+	reasonViolation                                          // wsproto.Violations()[reason-reasonViolation], then wsproto.Refusals(), then packet.Problems()
 )
 
 var reasonNames = map[poller.Reason]string{
@@ -72,6 +76,9 @@ var reasonNames = map[poller.Reason]string{
 	reasonForbidden:        "forbidden",
 	reasonConnectDenied:    "connect_denied",
 	reasonConnectFailed:    "connect_failed",
+	reasonPacketText:       "packet_text",
+	reasonPacketAuth:       "packet_auth_timeout",
+	reasonHeartbeat:        "heartbeat_timeout",
 }
 
 // violationReasons numbers the violations of the protocol.
@@ -91,6 +98,17 @@ var refusalReasons = func() map[*wsproto.Refusal]poller.Reason {
 	for i, r := range wsproto.Refusals() {
 		m[r] = first + poller.Reason(i)
 		reasonNames[m[r]] = "refused_" + r.Name
+	}
+	return m
+}()
+
+// packetReasons numbers what is wrong with packets, behind the refused handshakes.
+var packetReasons = func() map[*packet.Problem]poller.Reason {
+	m := make(map[*packet.Problem]poller.Reason)
+	first := reasonViolation + poller.Reason(len(violationReasons)+len(refusalReasons))
+	for i, p := range packet.Problems() {
+		m[p] = first + poller.Reason(i)
+		reasonNames[m[p]] = p.Name
 	}
 	return m
 }()
@@ -120,7 +138,7 @@ func allReasons() []poller.Reason {
 			all = append(all, r)
 		}
 	}
-	last := reasonViolation + poller.Reason(len(violationReasons)+len(refusalReasons))
+	last := reasonViolation + poller.Reason(len(violationReasons)+len(refusalReasons)+len(packetReasons))
 	for r := reasonClientClose; r < last; r++ {
 		all = append(all, r)
 	}

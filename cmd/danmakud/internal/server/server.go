@@ -225,7 +225,7 @@ func newServer(c config.Config, log *slog.Logger, o Options) (*Server, error) {
 	rooms.Shards, rooms.Ring = loops, c.Ring
 	rooms.Epoch, rooms.FirstID = strconv.FormatInt(s.started.UnixMilli(), 36), firstID(s.started)
 	rooms.Kick = s.sealer.wake
-	rooms.SettingsOf = s.desk.Settings
+	rooms.SettingsOf, rooms.Encoders = s.desk.Settings, s.encoders()
 	if s.spool, err = poller.NewSpool(spoolMax); err == nil {
 		rooms.Spool = spool{s.spool}
 	} else {
@@ -259,7 +259,7 @@ func (s *Server) pollerConfig(loops int, inherited []*os.File) poller.Config {
 	}
 	busy := wsproto.Refusal{Status: 503, Message: "the server is full", Header: []string{"Retry-After: 5"}}
 	return poller.Config{
-		Listen: listen, Inherited: inherited, ReusePort: c.ReusePort, Loops: loops, MaxConnections: c.MaxConnections, AcceptRate: c.AcceptRate,
+		Listen: listen, ListenOther: c.PacketListen, Inherited: inherited, ReusePort: c.ReusePort, Loops: loops, MaxConnections: c.MaxConnections, AcceptRate: c.AcceptRate,
 		RefuseReply: busy.AppendTo(nil),
 		Socket: poller.SocketOptions{
 			NoDelay: c.NoDelay, NotSentLowat: c.NotSentLowat,
@@ -292,11 +292,12 @@ func (s *Server) Start() {
 		}()
 	}
 	s.reactor.Start()
-	var listen []string
+	var addresses []string
 	for _, a := range s.reactor.Addrs() {
-		listen = append(listen, a.String())
+		addresses = append(addresses, a.String())
 	}
-	s.log.Info("ready", "listen", listen, "control", control, "loops", len(s.handlers), "tick", s.settings().Tick.String())
+	public := len(addresses) - len(s.settings().PacketListen)
+	s.log.Info("ready", "listen", addresses[:public], "packets", addresses[public:], "control", control, "loops", len(s.handlers), "tick", s.settings().Tick.String())
 }
 
 // Close drains and stops everything. See Run for its error.

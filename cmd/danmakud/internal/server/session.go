@@ -8,13 +8,16 @@ import (
 // state is how far a connection has come.
 //
 //	handshaking ──► open ──► closing ──► (free)
-//	     │           │          ▲ close frame sent; waits for the peer's FIN
-//	     └───────────┴──────────┘
+//	     │    │        ▲ │      ▲ close frame sent; waits for the peer's FIN
+//	     │    ▼        │ │      │
+//	     │  greeting ──┘ │      │ speaks packets, and has not said who it is
+//	     └────┴──────────┴──────┘
 type state uint8
 
 const (
 	stateFree state = iota
 	stateHandshaking
+	stateGreeting
 	stateOpen
 	stateClosing
 )
@@ -27,7 +30,7 @@ type session struct {
 	tokens   tokens
 	refilled uint32        // when tokens were last refilled, ms of the loop's clock
 	deadline uint32        // when time is up for what is under way (open: for a message), in coarse seconds; 0 = nothing is
-	pinged   uint32        // when the unanswered ping was sent, coarse seconds; 0 = none
+	pinged   uint32        // when the unanswered ping was sent, coarse seconds; 0 = none. Of packets: when a heartbeat came last
 	reason   poller.Reason // closing: why
 	state    state
 	marks    marks
@@ -47,6 +50,9 @@ const (
 	markTurnedAway                   // closing: refused for a limit, see handler.turnAway
 	markLocated                      // the head has been asked for the viewer's address, too
 )
+
+// talking reports whether the viewer may say something.
+func (c *session) talking() bool { return c.state == stateOpen || c.state == stateGreeting }
 
 func (c *session) is(m marks) bool { return c.marks&m != 0 }
 

@@ -20,8 +20,9 @@ import (
 type rules struct {
 	config      config.Config
 	upgrader    wsproto.Upgrader
-	tooLong     string // message of error too_long
-	rateLimited string // message of error rate_limited
+	packets     wsproto.Upgrader // of /sub: no subprotocol, nothing compressed
+	tooLong     string           // message of error too_long
+	rateLimited string           // message of error rate_limited
 	buckets     buckets
 	proxies     networks      // whose connections begin with a PROXY header
 	trusted     networks      // whose X-Forwarded-For counts
@@ -54,6 +55,7 @@ func newRules(c *config.Config) (*rules, error) {
 		trusted:     trusted,
 		config:      *c,
 		upgrader:    wsproto.Upgrader{Origin: origin, Protocols: protocols},
+		packets:     wsproto.Upgrader{Origin: origin},
 		tooLong:     fmt.Sprintf("text has at most %d characters", c.MaxText),
 		buckets:     newBuckets(c),
 		guest:       person{silent: c.Guests != config.GuestsSpeak},

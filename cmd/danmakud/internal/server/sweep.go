@@ -27,6 +27,8 @@ func (h *handler) Sweep() {
 			default:
 				h.refuse(s, &wsproto.Refusal{Status: 408, Message: "no complete request in time"}, reasonHandshakeTimeout)
 			}
+		case stateGreeting:
+			h.sweepGreeting(s, c, now)
 		case stateOpen:
 			h.sweepOpen(s, c, now)
 		case stateClosing:
@@ -61,6 +63,10 @@ func (h *handler) sweepOpen(s poller.Slot, c *session, now uint32) {
 		return
 	}
 	cfg := h.config
+	if h.speaksPackets(s) {
+		h.sweepHeartbeat(s, c, now)
+		return
+	}
 	if cfg.IdleTimeout <= 0 {
 		return
 	}
@@ -91,7 +97,7 @@ func (h *handler) sweepTokens() {
 // closeStalled ends a viewer that has not taken a whole frame for too long. Should
 // it drain within the linger time after all, it is told why.
 func (h *handler) closeStalled(slot uint32) {
-	if s := poller.Slot(slot); h.session(s).state == stateOpen {
+	if s := poller.Slot(slot); h.session(s).talking() {
 		h.finish(s, wsproto.CodeTryLater, "too slow", reasonStalled)
 	}
 }

@@ -41,13 +41,13 @@ func (v *verifier) turn(h *handler) {
 	waiting := 0
 	for s, k := range h.partials {
 		state := h.session(s).state
-		if state != stateHandshaking && state != stateOpen {
+		if state != stateHandshaking && !h.session(s).talking() {
 			panic(fmt.Sprintf("server: slot %d in state %d has bytes carried", s, state))
 		}
-		if k.message != nil && state != stateOpen {
+		if k.message != nil && !h.session(s).talking() {
 			panic(fmt.Sprintf("server: slot %d in state %d has a message under way", s, state))
 		}
-		if q := h.asked[s]; q != nil && (state != stateHandshaking || q.head > len(k.bytes)) {
+		if q := h.asked[s]; q != nil && q.auth == nil && (state != stateHandshaking || q.head > len(k.bytes)) {
 			panic(fmt.Sprintf("server: slot %d in state %d is asked about, with %d bytes", s, state, len(k.bytes)))
 		}
 		if k.waiting {
@@ -55,11 +55,20 @@ func (v *verifier) turn(h *handler) {
 		}
 	}
 	for s := range h.asked {
-		if h.partials[s] == nil {
+		if q := h.asked[s]; q.auth != nil {
+			if h.session(s).state != stateGreeting {
+				panic(fmt.Sprintf("server: slot %d is asked about after its greeting", s))
+			}
+		} else if h.partials[s] == nil {
 			panic(fmt.Sprintf("server: slot %d is asked about and has no head", s))
 		}
 	}
 	h.checkPersons()
+	for s := range h.pushed.bySlot {
+		if !h.loop.Open(s) {
+			panic(fmt.Sprintf("server: slot %d is closed, and pushes would find it", s))
+		}
+	}
 	if waiting > len(h.backlog) {
 		panic(fmt.Sprintf("server: %d connections wait in a backlog of %d", waiting, len(h.backlog)))
 	}
@@ -77,7 +86,7 @@ func (h *handler) checkSlot(s poller.Slot) {
 	if drained, wants := h.shard.Drained(uint32(s)), h.loop.WantsWrite(s); drained == wants && c.state != stateFree {
 		panic(fmt.Sprintf("server: slot %d: drained %v, writability asked for %v, session %+v", s, drained, wants, *c))
 	}
-	if c.state == stateFree && *c != (session{}) {
+	if c.state == stateFree && (*c != (session{}) || h.bare(s)) {
 		panic(fmt.Sprintf("server: slot %d is free, but not clean: %+v", s, *c))
 	}
 }
