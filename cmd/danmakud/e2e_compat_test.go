@@ -25,14 +25,35 @@ func TestCompatNodeWS(t *testing.T) {
 	t.Parallel()
 	node := nodeWithWS(t)
 	s := startServer(t)
-	s.runClient(node, "ws.js")
+	s.runClient(node, "ws.js", "ws://"+s.public[0])
 }
 
 func TestCompatPythonWebsockets(t *testing.T) {
 	t.Parallel()
 	python := pythonWithWebsockets(t)
 	s := startServer(t)
-	s.runClient(python, "websockets_client.py")
+	s.runClient(python, "websockets_client.py", "ws://"+s.public[0])
+}
+
+// TestCompatPackets: the clients of Bilibili's packets from npm get comments, gifts,
+// superchats, heartbeats and counts, on WebSockets and over plain TCP.
+func TestCompatPackets(t *testing.T) {
+	t.Parallel()
+	node := nodeWithWS(t)
+	for _, name := range []string{"bilibili-live-ws", "tiny-bilibili-ws", "blive-message-listener", "bilibili-live-danmaku"} {
+		if _, err := os.Stat(filepath.Join(compatDir, "node_modules", name)); err != nil {
+			t.Skipf("npm %s is not installed (make compat installs it)", name)
+		}
+	}
+	s := startServer(t, "--packet-listen=127.0.0.1:0")
+	s.runClient(node, "packets.mjs", s.public[0], s.control, s.packets[0])
+	samples := s.metrics()
+	for _, encoding := range []string{"bilibili", "bilibili_zlib"} {
+		made, sealed := samples[`danmakud_encodings_total{encoding="`+encoding+`"}`], samples["danmakud_batches_sealed_total"]
+		if made == 0 || made > sealed {
+			t.Errorf("%s was made %v times for %v batches", encoding, made, sealed)
+		}
+	}
 }
 
 // nodeWithWS returns a node that has npm ws, or skips.
@@ -61,11 +82,11 @@ func pythonWithWebsockets(t *testing.T) string {
 	return ""
 }
 
-func (s *instance) runClient(program, script string) {
+func (s *instance) runClient(program, script string, args ...string) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, program, script, "ws://"+s.public[0])
+	cmd := exec.CommandContext(ctx, program, append([]string{script}, args...)...)
 	cmd.Dir = compatDir
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.HasSuffix(string(out), "ok\n") {

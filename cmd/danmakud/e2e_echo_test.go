@@ -126,12 +126,12 @@ func TestCompatEchoNodeWS(t *testing.T) {
 	t.Parallel()
 	node := nodeWithWS(t)
 	s := startEcho(t)
-	s.runClient(node, "echo.js")
+	s.runClient(node, "echo.js", "ws://"+s.public[0])
 }
 
 func TestCompatEchoPythonWebsockets(t *testing.T) {
 	t.Parallel()
 	python := pythonWithWebsockets(t)
 	s := startEcho(t)
-	s.runClient(python, "echo_client.py")
+	s.runClient(python, "echo_client.py", "ws://"+s.public[0])
 }

@@ -24,6 +24,7 @@ type instance struct {
 	t       *testing.T
 	cmd     *exec.Cmd
 	public  []string // addresses from the log line "ready"
+	packets []string // likewise, of --packet-listen
 	control string   // "off" if there is none
 	stderr  *lines
 	http    *http.Client
@@ -186,6 +187,10 @@ func (s *instance) awaitReady() {
 	}
 	for _, address := range ready["listen"].([]any) {
 		s.public = append(s.public, address.(string))
+	}
+	packets, _ := ready["packets"].([]any)
+	for _, address := range packets {
+		s.packets = append(s.packets, address.(string))
 	}
 	s.control, _ = ready["control"].(string) // echo has none
 }

@@ -134,7 +134,7 @@ func appendSuperchat(dst []byte, c *comment) []byte {
 	w.raw(`,"message_trans":"","start_time":`).int(start).raw(`,"end_time":`).int(start + c.duration).raw(`,"time":`).int(c.duration).raw(`,"ts":`).int(start)
 	w.raw(`,"uid":`).uint(uid).raw(`,"token":"","trans_mark":0,"is_ranked":0,"is_send_audit":0,"gift":{"gift_id":0,"gift_name":"","num":1},`)
 	w.raw(`"user_info":{"uname":`).str(name).raw(`,"name_color":"#666666","face":"","face_frame":"","guard_level":0,"user_level":0,"level_color":"#969696","is_vip":`)
-	w.bit(c.role == "vip").raw(`,"is_svip":0,"is_main_vip":0,"manager":`).bit(c.moderates()).raw(`,"title":"0"},"medal_info":`).raw(noMedal)
+	w.bit(c.role == "vip").raw(`,"is_svip":0,"is_main_vip":0,"manager":`).bit(c.moderates()).raw(`,"title":"0"},"medal_info":null`)
 	w.raw(`,"background_bottom_color":"`).color(c).raw(`","background_color":"#EDF5FF","background_color_start":"#3171D2","background_color_end":"#3171D2","color_point":0.7,`)
 	w.raw(`"background_icon":"","background_image":"","background_price_color":"#7497CD","message_font_color":"#FFFFFF","dmscore":0},"roomid":0}`)
 	return w.p
