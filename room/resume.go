@@ -156,8 +156,10 @@ func (h *Hub) Kept() (bytes int64, dropped uint64) {
 }
 
 // resumeLocked lets e begin after the batch that was asked for, if all since are kept.
+// A foreign encoding was made of those only that somebody wanted it of, so who has one
+// cannot resume.
 func (r *Room) resumeLocked(req *JoinRequest, e *Entry) {
-	if req.Epoch != r.epoch || req.Since > r.seq {
+	if req.Encoding.Foreign() || req.Epoch != r.epoch || req.Since > r.seq {
 		return
 	}
 	if req.Since < r.seq {

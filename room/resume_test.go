@@ -187,6 +187,7 @@ func TestResumeThatCannotBe(t *testing.T) {
 		{Resume: true, Since: 7, Epoch: s.room.epoch},  // has not been yet
 		{Resume: true, Since: 5, Epoch: "another-run"}, // of another life
 		{Resume: true, Since: 5},
+		{Resume: true, Since: 5, Epoch: s.room.epoch, Encoding: EncodingForeign},
 	} {
 		req.History = 9
 		e := s.join(1, uint32(1+slot), req)
@@ -200,7 +201,7 @@ func TestResumeThatCannotBe(t *testing.T) {
 	}
 	s.batch("7")
 	s.wantHeard("after a miss", 1, 1, "W 7")
-	if c := s.shards[1].Counts(); c.ResumesMissed != 4 || c.Resumes != 0 || c.BatchesResumed != 0 {
+	if c := s.shards[1].Counts(); c.ResumesMissed != 5 || c.Resumes != 0 || c.BatchesResumed != 0 {
 		t.Errorf("counts %+v", c)
 	}
 }
