@@ -7,7 +7,7 @@ GO ?= go
 FUZZTIME ?= 30s
 SOAK ?= 20m
 PACKAGES := ./...
-FOLDERS := cmd poller wsproto room bench
+FOLDERS := cmd poller wsproto room bench clients
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 COMMIT := $(shell git rev-parse HEAD 2>/dev/null)
@@ -17,7 +17,7 @@ HAVE_CC := $(shell command -v $$($(GO) env CC) >/dev/null 2>&1 && echo yes)
 RACE := $(if $(HAVE_CC),-race)
 NO_RACE := $(if $(HAVE_CC),,no C compiler: the tests run without the race detector)
 
-.PHONY: help build run generate test lint vet unit verify soak fuzz bench browser compat conformance deploy-check packages image clean
+.PHONY: help build run generate test lint vet unit verify soak fuzz bench browser js compat conformance deploy-check packages image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,7 +43,7 @@ lint: vet ## gofmt, vet for Linux, darwin and FreeBSD, import rule, shell script
 	if [ -n "$$unformatted" ]; then echo "not formatted by gofmt:"; echo "$$unformatted"; exit 1; fi
 	$(GO) test -run 'TestImportRule|TestNames|TestNoLeftovers|TestFunctionsAreShort' ./cmd/danmakud
 	@if command -v shellcheck >/dev/null 2>&1; \
-	then shellcheck .ci/run .ci/compat/install deploy/check deploy/packages/*.sh && shellcheck -e SC3013 .ci/browser/run.sh; \
+	then shellcheck .ci/run clients/js/test/run.sh .ci/compat/install deploy/check deploy/packages/*.sh && shellcheck -e SC3013 .ci/browser/run.sh; \
 	else echo 'skipped: shellcheck is not installed'; fi
 
 vet:
@@ -77,6 +77,12 @@ bench: ## micro-benchmarks of the packages; the load tool is bin/bench (make bui
 
 browser: ## demo page and dashboard in headless Chromium against a real server
 	.ci/browser/run.sh
+
+js: ## the JavaScript client: unit, against a real server, types
+	clients/js/test/run.sh
+	@if command -v npm >/dev/null 2>&1; \
+	then cd clients/js && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && npm run types; \
+	else echo 'skipped: npm is not installed, the types are not checked'; fi
 
 compat: ## WebSocket clients of others against a real server, installed if need be
 	.ci/compat/install

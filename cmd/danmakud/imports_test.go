@@ -103,6 +103,7 @@ var importRules = []struct {
 	{"github.com/coder/websocket", testOnly, "other libraries serve as foreign clients in tests"},
 	{"github.com/gorilla/websocket", testOnly, "other libraries serve as foreign clients in tests"},
 	{module + "/cmd/", in("cmd"), "nothing points up to a command"},
+	{module + "/clients/js", in("cmd/danmakud/internal/page"), "the demo page serves the JavaScript client"},
 	{module + "/bench", in("bench"), "nothing points up to a command"},
 	{module + "/room", in("room", "cmd"), "room is above poller and wsproto and apart from bench"},
 	{module + "/poller", in("poller", "cmd", "bench"), "room has no socket, wsproto no I/O"},
