@@ -138,7 +138,7 @@ func (h *Hub) roomLocked(name string, now int64) (*Room, error) {
 	name = strings.Clone(name) // it may point into a receive buffer
 	h.made++
 	epoch := h.cfg().Epoch + "-" + strconv.FormatUint(h.made, 36)
-	r := &Room{name: name, epoch: epoch, hub: h, members: make([]uint32, h.cfg().Shards)}
+	r := &Room{name: name, epoch: epoch, hub: h, members: make([]uint32, h.cfg().Shards), emptied: now}
 	r.tick.Store(int64(h.cfg().Tick))
 	r.settings.Store(settingsOf(h.cfg().SettingsOf(name)))
 	h.rooms[name] = r
@@ -157,8 +157,8 @@ func (h *Hub) evictLocked(now int64) bool {
 	return len(h.rooms) < h.cfg().MaxRooms
 }
 
-// Sweep forgets rooms in which nobody has been for ten minutes, and those left
-// empty in which nothing was ever said; and of quiet rooms what was kept for who
+// Sweep forgets rooms in which nobody has been for ten minutes, or since they were
+// made, and those left empty in which nothing was ever said; and of quiet rooms what was kept for who
 // resumes. Call it every few seconds.
 func (h *Hub) Sweep(now int64) {
 	h.forgetOld(now)

@@ -60,7 +60,7 @@ type Room struct {
 	kept       keptBatches
 	posted     uint64 // the newest batch that is encoded and in every inbox
 	gone       bool
-	emptied    int64 // when the last member left
+	emptied    int64 // when the last member left, or the room was made
 	books
 }
 

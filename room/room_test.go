@@ -619,3 +619,25 @@ func TestCommentsOfABatch(t *testing.T) {
 		t.Error("the comments changed")
 	}
 }
+
+// A room that nobody has entered yet, in which an operator has said something, stays
+// as long as one that was left: who comes then is shown it.
+func TestRoomsOfOperatorsLinger(t *testing.T) {
+	h := NewHub(Config{History: 10})
+	made := int64(time.Hour) // since the process began
+	r, err := h.Room("r", made)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustPublish(t, r, chat("soon"), made)
+	r.Seal(made, 0)
+	r.Posted()
+	h.Sweep(made + int64(lingerEmpty) - 1)
+	if h.Find("r") != r {
+		t.Fatal("forgotten before its time")
+	}
+	h.Sweep(made + int64(lingerEmpty))
+	if h.Find("r") != nil {
+		t.Error("not forgotten")
+	}
+}
