@@ -161,8 +161,8 @@ func TestEchoSparesForeignMembers(t *testing.T) {
 	if _, err := s.Join(1, JoinRequest{Name: "r", Encoding: EncodingForeign}, 0); err != nil {
 		t.Fatal(err)
 	}
-	if s.Echo(1, chat("x"), 0, 0); len(x.got[1]) != 0 {
-		t.Errorf("got %q", x.got[1])
+	if out, id := s.Echo(nil, 1, "r", chat("x"), 0); len(out) != 0 || id == 0 {
+		t.Errorf("got %q, id %d", out, id)
 	}
 }
 

@@ -232,7 +232,9 @@ func TestEcho(t *testing.T) {
 		for h.session(slot).state != stateOpen || h.session(slot).uid != 1 {
 			slot++
 		}
-		h.shard.Echo(uint32(slot), &room.Comment{UID: 1, Text: "alone", Color: room.ColorDefault}, h.loop.Now(), h.loop.Wall())
+		alone := room.Comment{UID: 1, Text: "alone", Color: room.ColorDefault}
+		out, _ := h.shard.Echo(nil, uint32(slot), "r", &alone, h.loop.Wall())
+		h.shard.Reply(uint32(slot), out, h.loop.Now())
 	})
 	if m := v.expect("batch"); m.Seq != first.Seq || !slices.Equal(m.texts(t), []string{"alone"}) {
 		t.Errorf("echoed %+v, first %+v", m, first)

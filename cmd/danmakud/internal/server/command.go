@@ -159,7 +159,7 @@ func (h *handler) comment(s poller.Slot, f *fields, ref string) {
 		h.refuseCommand(s, ref, refusalOf(v.Code), v.Message, v.RetryMs)
 	case moderation.Shadow:
 		c.Text = v.Text
-		h.shadow(s, &c, ref)
+		h.shadow(s, r.Name(), &c, ref)
 	case moderation.Hold:
 		c.Text, c.Key = v.Text, v.Key
 		h.hold(s, r, &c, ref, v.List)

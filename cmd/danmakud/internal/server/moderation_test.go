@@ -1,7 +1,9 @@
 package server
 
 import (
+	"bytes"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -156,6 +158,38 @@ func TestShadowIsSeenByItsSenderAlone(t *testing.T) {
 		}
 	}
 	await(t, "counted", func() bool { return strings.Contains(scrape(t, s), "danmakud_comments_shadowed_total 1\n") })
+}
+
+// What a shadowed viewer says in the same segment as its request comes back behind the
+// answer to that and behind the welcome.
+func TestShadowBehindTheHead(t *testing.T) {
+	s := start(t, nil)
+	sanction(t, s, moderation.Sanction{Kind: moderation.ShadowBan, Address: "127.0.0.1"})
+	c, err := net.Dial("tcp", s.addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	head := "GET /ws/r HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+	c.Write(append([]byte(head), maskedText(`{"type":"comment","text":"alone","ref":"c"}`)...))
+	c.SetReadDeadline(time.Now().Add(20 * time.Second))
+	var got []byte
+	for p := make([]byte, 4096); !bytes.Contains(got, []byte(`"type":"ack"`)); {
+		n, err := c.Read(p)
+		if err != nil {
+			t.Fatalf("%v after %q", err, got)
+		}
+		got = append(got, p[:n]...)
+	}
+	at := 0
+	for _, want := range []string{"HTTP/1.1 101 ", `"type":"welcome"`, `"type":"batch"`, `"text":"alone"`, `"type":"ack"`} {
+		i := bytes.Index(got[at:], []byte(want))
+		if i < 0 || at == 0 && i != 0 {
+			t.Fatalf("%s is not where it should be: %q", want, got)
+		}
+		at += i + len(want)
+	}
 }
 
 func TestModeratorsCommands(t *testing.T) {

@@ -66,10 +66,12 @@ func (h *handler) say(s poller.Slot, r *room.Room, c *room.Comment, ref string) 
 
 const tooMany = "too many comments at this moment"
 
-// shadow shows a comment to its sender alone, who cannot tell the difference.
-func (h *handler) shadow(s poller.Slot, c *room.Comment, ref string) {
+// shadow shows a comment to its sender alone, who cannot tell the difference. in is
+// the room it was for.
+func (h *handler) shadow(s poller.Slot, in string, c *room.Comment, ref string) {
 	h.shadowed++
-	id := h.shard.Echo(uint32(s), c, h.loop.Now(), h.loop.Wall())
+	var id uint64
+	h.out, id = h.shard.Echo(h.out, uint32(s), in, c, h.loop.Wall())
 	if ref != "" {
 		h.replyAck(ref, id)
 	}
@@ -129,7 +131,7 @@ func (s *Server) conclude(m *remark, v *moderation.Verdict) {
 	case moderation.Reject:
 		s.refuse(m, refusalOf(v.Code), v.Message, v.RetryMs)
 	case moderation.Shadow:
-		s.tell(m.at, func(h *handler, slot poller.Slot) { h.shadow(slot, &m.comment, m.ref) })
+		s.tell(m.at, func(h *handler, slot poller.Slot) { h.shadow(slot, m.room, &m.comment, m.ref) })
 	case moderation.Hold:
 		if s.hold(m.room, m.speaker.User, &m.comment, v.List) != nil {
 			s.refuse(m, refusedOverloaded, tooMany, retryBusy)

@@ -94,6 +94,30 @@ func TestReviewOutlivesItsSender(t *testing.T) {
 	}
 }
 
+// Who has gone on to another room is not shown there what it said in the one before.
+func TestReviewShadowsInTheRoomOfTheComment(t *testing.T) {
+	gate := make(chan struct{})
+	s := start(t, reviewing(t, gate))
+	v := join(t, s, "r")
+	v.say(`{"type":"comment","text":"do shadow","ref":"c"}`)
+	v.say(`{"type":"switch","room":"other"}`)
+	v.until("welcome")
+	close(gate)
+	for {
+		switch m := v.next(); m.Type {
+		case "ack":
+			if m.ID == "" {
+				t.Error("no id")
+			}
+			return
+		case "batch":
+			if got := m.texts(t); len(got) > 0 {
+				t.Errorf("saw %q in %s", got, m.Room)
+			}
+		}
+	}
+}
+
 // fillReviews takes all places and returns what frees them.
 func fillReviews(s *Server) (free func()) {
 	gate := make(chan struct{})
