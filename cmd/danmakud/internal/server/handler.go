@@ -67,6 +67,7 @@ type handler struct {
 	inflated uint64           // compressed messages made plain
 	ignored  uint64           // packets without a meaning
 	cut      uint64           // turned away and closed before their FIN
+	sweeping bool             // ends of tokens go on in the next turn
 	drain    drainWalk
 	verify   verifier
 

@@ -38,7 +38,7 @@ func (s *Server) forUser(ctx context.Context, user string, f visit) (int, error)
 			return h.session(at).uid == uid && h.person(at).user == "" && f(h, at)
 		})
 	}
-	return s.search(ctx, func(h *handler, done func(int)) { done(h.visitUser(user, f)) })
+	return s.search(ctx, func(h *handler, done func(int)) { h.visitThese(h.handlesOf(user), 0, f, done) })
 }
 
 // forAll visits every viewer, in slices: who comes during it may be left out. Any
@@ -98,18 +98,37 @@ func (h *handler) visit(s poller.Slot, f visit) (counts bool) {
 	return counts
 }
 
-// visitUser visits the connections of a user who is no guest.
-func (h *handler) visitUser(user string, f visit) (counted int) {
-	for _, s := range h.slotsOf(user) {
-		if h.visit(s, f) {
+// visitThese visits connections of this loop, as far as they are still there, and
+// posts itself for those that it has no time for. done is as with visitFrom.
+func (h *handler) visitThese(all []poller.Handle, counted int, f visit, done func(int)) {
+	began := poller.Now()
+	for i, at := range all {
+		if s, ok := h.loop.Resolve(at); ok && h.session(s).state == stateOpen && h.visit(s, f) {
 			counted++
 		}
+		if rest := all[i+1:]; len(rest) > 0 && poller.Now()-began > int64(searchTurn) {
+			if !h.loop.Post(func() { h.visitThese(rest, counted, f, done) }) {
+				done(-1)
+			}
+			return
+		}
 	}
-	return counted
+	done(counted)
 }
 
-// slotsOf returns the connections on this loop of a user who is no guest, the
-// latest first. Loop goroutine only; the slice is the caller's.
+// handlesOf names the connections on this loop of a user who is no guest: one token
+// may have very many. Loop goroutine only; the slice is the caller's.
+func (h *handler) handlesOf(user string) []poller.Handle {
+	slots := h.slotsOf(user)
+	all := make([]poller.Handle, len(slots))
+	for i, s := range slots {
+		all[i] = h.loop.Handle(s)
+	}
+	return all
+}
+
+// slotsOf returns those connections, the latest first. Loop goroutine only; the slice
+// is the caller's.
 func (h *handler) slotsOf(user string) (slots []poller.Slot) {
 	for w := h.persons.byUser[user]; w != nil; w = w.next {
 		slots = append(slots, w.slot)

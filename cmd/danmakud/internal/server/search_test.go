@@ -36,6 +36,60 @@ func TestSearchIsNotOneLongTurn(t *testing.T) {
 	})
 }
 
+// One user may have very many connections.
+func TestSearchForOneUserIsNotOneLongTurn(t *testing.T) {
+	s := start(t, func(c *config.Config) { withKeys(t)(c); c.Loops = 1 })
+	const viewers = 10
+	for range viewers {
+		as(t, s, "r", "alice", "viewer")
+	}
+	visited, between := 0, 0 // the loop's
+	n, err := s.forUser(t.Context(), "alice", func(h *handler, _ poller.Slot) bool {
+		if visited++; visited == 1 {
+			h.loop.Post(func() { between = visited })
+		}
+		time.Sleep(2 * searchTurn)
+		return true
+	})
+	if n != viewers || err != nil {
+		t.Errorf("%d visited, error %v", n, err)
+	}
+	on(t, s.handlers[0], func() {
+		if between == 0 || between == viewers {
+			t.Errorf("what was posted during the search ran after %d of %d visits", between, viewers)
+		}
+	})
+}
+
+// Tokens that end at one moment are not all ended in one turn, and all are.
+func TestManyTokensEndTogether(t *testing.T) {
+	s := start(t, func(c *config.Config) { c.Loops = 1 })
+	const viewers = 400
+	var all []viewer
+	for range viewers {
+		all = append(all, join(t, s, "r"))
+	}
+	h, left := s.handlers[0], -1
+	on(t, h, func() {
+		end := h.loop.Wall() / 1000
+		for slot := range poller.Slot(h.loop.Slots()) {
+			if h.session(slot).state == stateOpen {
+				h.persons.set(slot, &person{user: "alice", subject: "alice", expires: end})
+			}
+		}
+		h.sweepTokens()
+		left = len(h.persons.bySlot)
+	})
+	if left == 0 {
+		t.Errorf("all %d were ended in one turn", viewers)
+	}
+	for _, v := range all {
+		if code := v.expectClose(); code != 4001 {
+			t.Errorf("closed with %d", code)
+		}
+	}
+}
+
 // Who asks has its own patience; a loop that does not answer is not waited for.
 func TestSearchGivesUp(t *testing.T) {
 	s := start(t, func(c *config.Config) { c.Loops = 1 })

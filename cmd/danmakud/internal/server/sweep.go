@@ -85,13 +85,27 @@ func (h *handler) sweepOpen(s poller.Slot, c *session, now uint32) {
 	}
 }
 
-// sweepTokens ends those whose token has come to its end.
+// sweepTokens ends those whose token has come to its end. That may be all viewers at
+// one moment, such as midnight: those that a turn has no time for are left to the next.
 func (h *handler) sweepTokens() {
-	now := h.loop.Wall() / 1000
+	began, now := poller.Now(), h.loop.Wall()/1000
 	for w := h.persons.expiring.due(now); w != nil; w = h.persons.expiring.due(now) {
 		h.out = h.out[:0]
 		h.dismiss(w.slot, "the token has expired", "token_expired", reasonTokenExpired)
+		if poller.Now()-began > int64(searchTurn) {
+			h.sweepRest()
+			return
+		}
 	}
+}
+
+// sweepRest has sweepTokens go on in the next turn, if it does not already.
+func (h *handler) sweepRest() {
+	if h.sweeping {
+		return
+	}
+	// Should the inbox be full the next sweep goes on.
+	h.sweeping = h.loop.Post(func() { h.sweeping = false; h.sweepTokens() })
 }
 
 // closeStalled ends a viewer that has not taken a whole frame for too long. Should
