@@ -284,6 +284,10 @@ func (d *Desk) Held(in string) []HeldComment { return d.held.list(in) }
 // to be recorded by the caller. false if it was decided on, or nobody did for an hour.
 func (d *Desk) Take(id string) (HeldComment, bool) { return d.held.take(id) }
 
+// PutBack has a comment that was taken wait again, as it did before: what was decided
+// could not be done.
+func (d *Desk) PutBack(c HeldComment) { d.held.putBack(c) }
+
 // Record notes an event in the audit log. Sanctions, settings and word lists are
 // recorded by the methods that change them; this is for everything else.
 func (d *Desk) Record(e Event) error {

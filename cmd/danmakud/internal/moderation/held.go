@@ -51,6 +51,18 @@ func (q *heldQueue) take(id string) (HeldComment, bool) {
 	return c, true
 }
 
+// putBack returns what take removed to its place. It finds one also in a full queue:
+// there are no more of these than were taken.
+func (q *heldQueue) putBack(c HeldComment) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	i := 0
+	for i < len(q.waiting) && !q.waiting[i].At.After(c.At) {
+		i++
+	}
+	q.waiting = slices.Insert(q.waiting, i, c)
+}
+
 // list returns those of a room, "" = of all, the oldest first.
 func (q *heldQueue) list(in string) []HeldComment {
 	q.mu.Lock()

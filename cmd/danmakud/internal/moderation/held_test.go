@@ -35,6 +35,14 @@ func TestHeld(t *testing.T) {
 	if _, ok := d.Take(ids[1]); ok {
 		t.Error("taken twice")
 	}
+	for _, i := range []int{2, 0} {
+		before := d.Held("")
+		c, _ := d.Take(ids[i])
+		d.PutBack(c)
+		if after := d.Held(""); !reflect.DeepEqual(after, before) {
+			t.Errorf("put back: %+v, before %+v", after, before)
+		}
+	}
 	d.Sweep(now.Add(heldLongest + time.Second))
 	if list := d.Held(""); len(list) != 1 || list[0].ID != ids[2] || d.Counts().HeldExpired != 1 {
 		t.Errorf("after an hour: %+v", list)

@@ -30,7 +30,7 @@ func (s *Server) Lift(id, by string) error { return deskError(s.desk.Lift(id, by
 // Held lists what waits for a decision.
 func (s *Server) Held(name string) []moderation.HeldComment { return s.desk.Held(name) }
 
-// Decide publishes or discards what was held.
+// Decide publishes or discards what was held. What cannot be published now waits on.
 func (s *Server) Decide(id string, publish bool, by string) error {
 	held, ok := s.desk.Take(id)
 	if !ok {
@@ -40,6 +40,7 @@ func (s *Server) Decide(id string, publish bool, by string) error {
 	if publish {
 		action = "release"
 		if _, err := s.publish(held.Room, &held.Comment); err != nil {
+			s.desk.PutBack(held)
 			return backendError(err)
 		}
 		s.settled.Add(1)

@@ -218,7 +218,7 @@ func (h *handler) switchRoom(s poller.Slot, f *fields, ref string) {
 	if !h.spend(s, ref) {
 		return
 	}
-	if text, is := h.banned(s, h.person(s), name); is {
+	if text, is := h.banned(s, h.publicID(s), h.person(s).role, name); is {
 		h.refuseCommand(s, ref, refusedBanned, text, 0)
 		return
 	}

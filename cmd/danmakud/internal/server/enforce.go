@@ -8,6 +8,7 @@ import (
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/admin"
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/moderation"
 	"github.com/danmakud/danmakud/poller"
+	"github.com/danmakud/danmakud/room"
 	"github.com/danmakud/danmakud/wsproto"
 )
 
@@ -87,10 +88,10 @@ func closeText(word, reason string) string {
 	return text
 }
 
-// banned looks whether a viewer at s is kept out of a room, and says so for people.
-// A guest's name is as old as its connection: it is kept out by its address alone.
-func (h *handler) banned(s poller.Slot, who *person, name string) (text string, is bool) {
-	speaker := moderation.Speaker{User: who.user, Role: who.role}
+// banned looks whether a viewer at s, who is known by that public id, is kept out of a
+// room, and says so for people.
+func (h *handler) banned(s poller.Slot, id string, role room.Role, name string) (text string, is bool) {
+	speaker := moderation.Speaker{User: id, Role: role}
 	if _, address := h.server.desk.Asks(nil); address {
 		speaker.Address = h.address(s)
 	}
@@ -112,9 +113,10 @@ func (h *handler) banned(s poller.Slot, who *person, name string) (text string, 
 }
 
 // unbanned refuses a handshake of somebody who is kept out of the room, and reports
-// whether it may go on.
+// whether it may go on. A guest gets its name only then: it is kept out by its address
+// alone.
 func (h *handler) unbanned(s poller.Slot, who *person, name string) bool {
-	text, is := h.banned(s, who, name)
+	text, is := h.banned(s, who.user, who.role, name)
 	if is {
 		h.server.rejected.banned.Add(1)
 		h.refuse(s, &wsproto.Refusal{Status: 403, Message: text}, reasonBanned)

@@ -106,7 +106,7 @@ func (h *handler) changeRoom(s poller.Slot, k packet.Packet) {
 		h.ignorePacket(s)
 		return
 	}
-	if _, is := h.banned(s, h.person(s), name); is {
+	if _, is := h.banned(s, h.publicID(s), h.person(s).role, name); is {
 		h.ignorePacket(s)
 		return
 	}

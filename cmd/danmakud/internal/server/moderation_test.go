@@ -2,8 +2,10 @@ package server
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"net"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -345,6 +347,57 @@ func TestHeldComments(t *testing.T) {
 	if err := s.Decide(held[1].ID, true, "key"); err != admin.ErrNotFound {
 		t.Errorf("decided twice: %v", err)
 	}
+}
+
+// What cannot be published now is not lost.
+func TestHeldCommentWaitsOn(t *testing.T) {
+	s := start(t, func(c *config.Config) { c.MaxRooms = 1 })
+	v := join(t, s, "r")
+	c := room.Comment{UID: 9, Text: "maybe", Color: room.ColorDefault}
+	if err := s.hold("other", "~9", &c, "w"); err != nil {
+		t.Fatal(err)
+	}
+	id := s.Held("")[0].ID
+	if err := s.Decide(id, true, "key"); err != admin.ErrBusy {
+		t.Errorf("error %v", err)
+	}
+	if held := s.Held("other"); len(held) != 1 || held[0].ID != id {
+		t.Fatalf("held %+v", held)
+	}
+	v.Close()
+	await(t, "there is a place for the room", func() bool { return s.Decide(id, true, "key") == nil })
+	if n := len(s.Held("")); n != 0 {
+		t.Errorf("%d are held", n)
+	}
+}
+
+// A guest that is banned from another room by its name does not get there by a switch.
+func TestBannedGuestDoesNotSwitch(t *testing.T) {
+	s := start(t, nil)
+	v, id := guest(t, s, "other")
+	sanction(t, s, moderation.Sanction{Kind: moderation.Ban, Room: "r", User: id})
+	v.asks(`{"type":"switch","room":"r","ref":"s"}`).refusedAs(t, "banned")
+	v.asks(hello).accepted(t)
+}
+
+// A guest may have a role by the word of the site; nobody acts on who is not below.
+func TestGuestsWithARoleAreNotBelow(t *testing.T) {
+	url := site(t, func(w http.ResponseWriter, r *http.Request) {
+		var q question
+		json.NewDecoder(r.Body).Decode(&q)
+		if q.User == "" {
+			says(`{"allow":true,"role":"anchor"}`)(w, r)
+			return
+		}
+		says(`{"allow":true}`)(w, r)
+	})
+	s := start(t, func(c *config.Config) { withKeys(t)(c); c.ConnectURL, c.CommentRate = url, 0 })
+	anchor, id := guest(t, s, "r")
+	mod := as(t, s, "r", "mod", "moderator")
+	for _, order := range []string{"kick", "ban", "mute"} {
+		mod.asks(`{"type":%q,"user":%q,"ref":"m"}`, order, id).refusedAs(t, "forbidden")
+	}
+	anchor.asks(hello).accepted(t)
 }
 
 func TestLimitsOfSpeaking(t *testing.T) {

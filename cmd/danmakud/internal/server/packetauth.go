@@ -54,7 +54,7 @@ func (h *handler) auth(s poller.Slot, k packet.Packet) {
 
 // enter joins the room of a, if the viewer may.
 func (h *handler) enter(s poller.Slot, a *authing, who *person) error {
-	if text, is := h.banned(s, who, a.Room); is {
+	if text, is := h.banned(s, who.user, who.role, a.Room); is {
 		h.server.rejected.banned.Add(1)
 		return &refusedEntry{wsproto.Refusal{Status: 403, Message: text}, reasonBanned}
 	}
