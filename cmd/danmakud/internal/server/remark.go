@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"time"
 
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/moderation"
@@ -26,6 +27,7 @@ type remark struct {
 	room    string
 	comment room.Comment
 	speaker moderation.Speaker
+	until   time.Time // when an answer is too late
 }
 
 // judge decides what becomes of a comment to a room. Loop goroutine only; the
@@ -102,7 +104,10 @@ const retryBusy = 1000
 // review asks the webhook about a comment. When more wait than there are places
 // for, the comment is treated as if the webhook had failed.
 func (h *handler) review(s poller.Slot, r *room.Room, c *room.Comment, ref string) {
-	m := &remark{at: h.loop.Handle(s), ref: ref, room: r.Name(), comment: *c, speaker: h.speaker(s)}
+	m := &remark{
+		at: h.loop.Handle(s), ref: ref, room: r.Name(), comment: *c, speaker: h.speaker(s),
+		until: time.Now().Add(h.config.ReviewTimeout),
+	}
 	switch {
 	case h.server.reviews.do(func() { h.server.review(m) }):
 	case h.config.ReviewFail == "open":
@@ -112,9 +117,12 @@ func (h *handler) review(s poller.Slot, r *room.Room, c *room.Comment, ref strin
 	}
 }
 
-// review is an errand.
+// review is an errand. The time that a comment waits for its turn counts, or a webhook
+// that answers nothing would hold back each of thousands by its whole timeout.
 func (s *Server) review(m *remark) {
-	v, err := s.desk.Review(s.reviewing, m.room, m.speaker, m.comment.Text)
+	ctx, cancel := context.WithDeadline(s.reviewing, m.until)
+	defer cancel()
+	v, err := s.desk.Review(ctx, m.room, m.speaker, m.comment.Text)
 	if err != nil { // the verdict says what is to be done then
 		s.log.Debug("comment not reviewed", "error", err)
 	}

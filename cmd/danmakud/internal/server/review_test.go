@@ -118,6 +118,32 @@ func TestReviewShadowsInTheRoomOfTheComment(t *testing.T) {
 	}
 }
 
+// The time in the queue is part of the time that a review has.
+func TestReviewWaitedTooLong(t *testing.T) {
+	asked := make(chan struct{}, 1)
+	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- struct{}{}
+		w.Write([]byte(`{"action":"reject"}`))
+	}))
+	t.Cleanup(hook.Close)
+	s := start(t, func(c *config.Config) { c.ReviewURL, c.ReviewTimeout = hook.URL, 20*time.Millisecond })
+	v := join(t, s, "r")
+	gate := make(chan struct{})
+	for range reviewsAtOnce { // all are at work
+		s.reviews.do(func() { <-gate })
+	}
+	v.say(`{"type":"comment","text":"hello","ref":"c"}`)
+	await(t, "it waits", func() bool { return s.desk.Counts().Verdicts["review"] == 1 })
+	time.Sleep(2 * 20 * time.Millisecond)
+	close(gate)
+	if v.until("ack").ID == "" { // open by default
+		t.Error("not published")
+	}
+	if len(asked) != 0 {
+		t.Error("the webhook was asked all the same")
+	}
+}
+
 // fillReviews takes all places and returns what frees them.
 func fillReviews(s *Server) (free func()) {
 	gate := make(chan struct{})
