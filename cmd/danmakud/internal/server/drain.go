@@ -193,17 +193,28 @@ func (s *Server) stopReactor() bool {
 	}
 }
 
-// shutDownHTTP ends what net/http serves, waiting for requests under way.
+// httpLinger is what requests under way get, of one listener after the other.
+const httpLinger = drainLinger / 2
+
+// shutDownControl ends the control listener, waiting for requests under way. They may
+// publish, so it comes before what is pending is sealed for the last time.
+func (s *Server) shutDownControl() {
+	if s.control == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), httpLinger)
+	defer cancel()
+	if err := s.control.Shutdown(ctx); err != nil {
+		s.control.Close()
+	}
+}
+
+// shutDownHTTP ends what net/http serves to the public, likewise.
 func (s *Server) shutDownHTTP() {
-	ctx, cancel := context.WithTimeout(context.Background(), drainLinger)
+	ctx, cancel := context.WithTimeout(context.Background(), httpLinger)
 	defer cancel()
 	if err := s.public.http.Shutdown(ctx); err != nil {
 		s.public.http.Close()
 	}
 	s.public.Close()
-	if s.control != nil {
-		if err := s.control.Shutdown(ctx); err != nil {
-			s.control.Close()
-		}
-	}
 }

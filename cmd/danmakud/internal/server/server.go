@@ -304,6 +304,7 @@ func (s *Server) Start() {
 func (s *Server) Close() error {
 	close(s.leaving)
 	err := s.drain()
+	s.shutDownControl()
 	s.callback.close()
 	s.endReviews()
 	s.reviews.close()
