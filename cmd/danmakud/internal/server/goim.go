@@ -19,6 +19,7 @@ type pushed struct {
 // goimViewer is one of them.
 type goimViewer struct {
 	key     string  // "" = it cannot be found by a key
+	place   int     // among those of its key, which may be many: viewers choose it
 	accepts []int32 // operations of pushes by key, user or to all; few
 }
 
@@ -30,7 +31,7 @@ func (p *pushed) set(s poller.Slot, key string, accepts []int32) {
 	if key == "" && len(accepts) == 0 {
 		return
 	}
-	p.bySlot[s] = &goimViewer{key, accepts}
+	p.bySlot[s] = &goimViewer{key, len(p.byKey[key]), accepts}
 	if key != "" {
 		p.byKey[key] = append(p.byKey[key], s)
 	}
@@ -42,16 +43,20 @@ func (p *pushed) forget(s poller.Slot) {
 	if v == nil {
 		return
 	}
-	delete(p.bySlot, s)
 	if v.key == "" {
+		delete(p.bySlot, s)
 		return
 	}
-	left := slices.DeleteFunc(p.byKey[v.key], func(at poller.Slot) bool { return at == s })
-	if len(left) == 0 {
+	same := p.byKey[v.key]
+	last := len(same) - 1
+	same[v.place] = same[last] // the last one takes its place
+	p.bySlot[same[last]].place = v.place
+	delete(p.bySlot, s)
+	if last == 0 {
 		delete(p.byKey, v.key)
 		return
 	}
-	p.byKey[v.key] = left
+	p.byKey[v.key] = same[:last]
 }
 
 // accepts reports whether the viewer at s asked for an operation.
