@@ -234,7 +234,8 @@ export class RenderQueue {
   dropped: number;
   maxRate: number;
   readonly size: number;
-  push(comment: Comment, now: number): Comment[];
+  /** keep: it may not be left out; by default what is not chat. */
+  push(comment: Comment, now: number, keep?: boolean): Comment[];
   take(now: number): Comment[];
   wait(now: number): number;
   retract(id: string): void;

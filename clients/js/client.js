@@ -14,7 +14,7 @@
 // close() ends it in every state; no timer and no listener stays.
 
 import { Backoff } from './backoff.js';
-import { RenderQueue } from './queue.js';
+import { RenderQueue, isChat } from './queue.js';
 import { Seen } from './seen.js';
 
 export { Backoff, RenderQueue };
@@ -482,7 +482,7 @@ export class Client {
     const own = this.#own(comment);
     this.#emit('comment', comment, { past: false, own });
     if (!this.#listeners.get('render')?.size) return; // nobody draws
-    const over = this.#queue.push(comment, this.#clock.now());
+    const over = this.#queue.push(comment, this.#clock.now(), own || !isChat(comment));
     if (over.length > 0) this.#draw(over);
   }
 

@@ -1,7 +1,7 @@
 // Comments on their way to the screen: at most so many a second, at most so many
 // waiting, none of them stale. Plain chat is what gives way, the oldest first, and
-// every comment that does is counted. Gifts, superchats and whatever else is not
-// chat are never left out: when even they are too many, the oldest of them are
+// every comment that does is counted. One's own, gifts, superchats and whatever else
+// is not chat are never left out: when even they are too many, the oldest of them are
 // handed over at once instead of at the rate.
 
 const burst = 0.25; // seconds of the rate that may come together
@@ -47,11 +47,11 @@ export class RenderQueue {
   }
 
   /**
-   * Adds a comment; now in ms. Returns the comments for which there is no place
-   * and which may not be left out: they are to be shown at once.
+   * Adds a comment; now in ms. keep: it may not be left out. Returns the comments
+   * of those for which there is no place: they are to be shown at once.
    */
-  push(comment, now) {
-    (isChat(comment) ? this.#chat : this.#special).push({ comment, at: now });
+  push(comment, now, keep = !isChat(comment)) {
+    (keep ? this.#special : this.#chat).push({ comment, at: now });
     while (this.size > this.#limit && this.#chat.length > 0) this.#drop();
     const over = this.#special.length - this.#limit;
     return over > 0 ? this.#special.splice(0, over).map(({ comment }) => comment) : [];
@@ -100,4 +100,4 @@ export class RenderQueue {
   }
 }
 
-const isChat = (comment) => (comment.kind ?? 'chat') === 'chat';
+export const isChat = (comment) => (comment.kind ?? 'chat') === 'chat';

@@ -339,15 +339,15 @@ test('switch: over the same connection, refused, superseded, never answered, whi
 test('hidden: everything is received, nothing drawn, what waits is bounded; then the fresh is drawn', async () => {
   const t = await live({ render: { limit: 20 } });
   t.page.show(false);
-  for (let i = 1; i <= 500; i++) t.socket.batch(i, [c(`m${i}`), ...(i === 100 ? [c('gift', { kind: 'gift' })] : [])]);
-  assert.equal(t.of('comment').length, 501);
+  for (let i = 1; i <= 500; i++) t.socket.batch(i, [c(`m${i}`), ...(i === 100 ? [c('gift', { kind: 'gift' }), c('mine', { uid: '~1' })] : [])]);
+  assert.equal(t.of('comment').length, 502);
   assert.equal(t.of('render').length, 0);
   assert.equal(t.client.queued, 20);
-  assert.equal(t.client.dropped, 481);
+  assert.equal(t.client.dropped, 482);
   t.page.show(true);
   const [[drawn, { dropped }]] = t.of('render');
-  assert.deepEqual(drawn.map(({ id }) => id), ['gift', ...Array.from({ length: 19 }, (_, i) => `m${482 + i}`)]);
-  assert.equal(dropped, 481);
+  assert.deepEqual(drawn.map(({ id }) => id), ['gift', 'mine', ...Array.from({ length: 18 }, (_, i) => `m${483 + i}`)]);
+  assert.equal(dropped, 482);
   // Gone for long: chat that waited is not live any more.
   t.page.show(false);
   t.socket.batch(501, [c('old')]);

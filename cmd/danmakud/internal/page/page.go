@@ -3,11 +3,12 @@
 // binary as they are; there is no build step and nothing comes from another
 // origin.
 //
-//	GET /                  index.html ─┐
-//	GET /assets/style.css              ├─ read once at init: type, length, ETag
-//	GET /assets/app.js  (+ modules) ───┘
+//	GET /                   index.html ─┐
+//	GET /assets/style.css               │
+//	GET /assets/app.js  (+ modules)     ├─ read once at init: type, length, ETag
+//	GET /assets/client/*    clients/js ─┘
 //	      │
-//	      └─ app.js ── net.js      WebSocket to /ws/{room}, back-off (backoff.js)
+//	      └─ app.js ── client/     WebSocket to /ws/{room}: the client that npm gets too
 //	               ├── stage.js    comments in flight ── lanes.js decides who flies where
 //	               ├── scene.js    the animated background
 //	               └── log.js, pins.js, composer.js, meters.js   what is around the stage
@@ -24,9 +25,12 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/http"
 	"path"
 	"time"
+
+	js "github.com/danmakud/danmakud/clients/js"
 )
 
 //go:embed index.html assets
@@ -62,7 +66,8 @@ type asset struct {
 // 304 per file. Every other path is 404 and every other method 405. The
 // handler holds no state: any goroutine may call it.
 func Handler() http.Handler {
-	assets := load(files)
+	assets := load(files, "/")
+	maps.Copy(assets, load(js.Files, "/assets/client/"))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		guard(w.Header())
 		a, ok := assets[r.URL.Path]
@@ -95,10 +100,11 @@ func guard(h http.Header) {
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 }
 
-// load reads every file of fsys into memory, by URL path. It panics when a file
+// load reads every file of fsys into memory, by URL path, which begins with
+// prefix. It panics when a file
 // cannot be read or has a type not in contentTypes: both are mistakes of the
 // build, found by the first test.
-func load(fsys fs.FS) map[string]asset {
+func load(fsys fs.FS, prefix string) map[string]asset {
 	assets := make(map[string]asset)
 	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -113,7 +119,7 @@ func load(fsys fs.FS) map[string]asset {
 			return fmt.Errorf("no content type for %s", name)
 		}
 		sum := sha256.Sum256(body)
-		at := "/" + name
+		at := prefix + name
 		if name == "index.html" {
 			at = "/"
 		}

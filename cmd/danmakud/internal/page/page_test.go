@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	js "github.com/danmakud/danmakud/clients/js"
 )
 
 // get asks the handler as net/http would and returns the answer with its body.
@@ -29,20 +31,23 @@ func get(t *testing.T, method, target string, header ...string) (*http.Response,
 	return response, string(body)
 }
 
-// sources gives every embedded file by name.
+// sources gives every embedded file by its path at the server, without the slash
+// it begins with.
 func sources(t *testing.T) map[string]string {
 	t.Helper()
 	all := make(map[string]string)
-	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+	for prefix, fsys := range map[string]fs.FS{"": files, "assets/client/": js.Files} {
+		err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			body, err := fs.ReadFile(fsys, name)
+			all[prefix+name] = string(body)
 			return err
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
-		body, err := fs.ReadFile(files, name)
-		all[name] = string(body)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 	if len(all) < 5 {
 		t.Fatalf("only %d files are embedded", len(all))
@@ -61,6 +66,9 @@ func TestAnswers(t *testing.T) {
 		{"HEAD", "/", 200, "text/html; charset=utf-8"},
 		{"GET", "/assets/style.css", 200, "text/css; charset=utf-8"},
 		{"GET", "/assets/app.js", 200, "text/javascript; charset=utf-8"},
+		{"GET", "/assets/client/client.js", 200, "text/javascript; charset=utf-8"},
+		{"GET", "/assets/client/files.go", 404, "text/plain; charset=utf-8"},
+		{"GET", "/assets/client/package.json", 404, "text/plain; charset=utf-8"},
 		{"GET", "/assets/icon.svg", 200, "image/svg+xml"},
 		{"POST", "/", 405, "text/plain; charset=utf-8"},
 		{"DELETE", "/assets/app.js", 405, "text/plain; charset=utf-8"},
@@ -237,11 +245,12 @@ func TestFilesFitTogether(t *testing.T) {
 	imports := regexp.MustCompile(`(?m)^import .* from '\./([^']+)';$`)
 	for name, body := range all {
 		for _, match := range imports.FindAllStringSubmatch(body, -1) {
-			if _, ok := all["assets/"+match[1]]; !ok {
-				t.Errorf("%s imports %s", name, match[1])
+			imported := path.Join(path.Dir(name), match[1])
+			if _, ok := all[imported]; !ok {
+				t.Errorf("%s imports %s", name, imported)
 			}
-			if !strings.Contains(html, `"/assets/`+match[1]+`"`) {
-				t.Errorf("%s is not preloaded by index.html", match[1])
+			if !strings.Contains(html, `"/`+imported+`"`) {
+				t.Errorf("%s is not preloaded by index.html", imported)
 			}
 		}
 	}
@@ -262,5 +271,5 @@ func TestUnknownTypePanics(t *testing.T) {
 			t.Error("a file of an unknown type was taken")
 		}
 	}()
-	load(fstest.MapFS{"assets/video.mp4": {Data: []byte("x")}})
+	load(fstest.MapFS{"assets/video.mp4": {Data: []byte("x")}}, "/")
 }

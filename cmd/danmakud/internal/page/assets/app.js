@@ -1,16 +1,17 @@
 // Puts the page together: reads the room from the address, wires the
 // connection to the stage, the list, the numbers and the box.
 
+import { Client, roomPattern } from './client/client.js';
 import { Composer } from './composer.js';
 import { Log } from './log.js';
 import { Meters } from './meters.js';
-import { Connection, roomPattern } from './net.js';
 import { Pins } from './pins.js';
 import { Scene } from './scene.js';
 import { Stage } from './stage.js';
 
 const $ = (id) => document.getElementById(id);
 const body = document.body;
+const drawnRate = 240; // comments a second; the stage takes no more than four a frame
 
 const stage = new Stage($('stage'), $('flights'));
 const scene = new Scene($('scene'));
@@ -37,22 +38,20 @@ const meters = new Meters(
 let uid = '';
 let epoch = '';
 let shownRoom = '';
-let tick = 100;
 let replaceAddress = true; // the first room replaces the history entry
 
-const connection = new Connection(roomOfAddress(), {
-  state: showState,
-  welcome,
-  batch,
-  skipped,
-  ack: (message) => composer.ack(message),
-  error: (message) => {
-    composer.error(message);
-    $('room').value = connection.room;
-  },
-  goodbye: ({ reason }) => log.note(`The server says goodbye${reason ? `: ${reason}` : ''}`),
-  rtt: (ms) => meters.rtt(ms),
-});
+const client = new Client({ url: '/', room: roomOfAddress(), render: { maxRate: drawnRate } });
+let wanted = client.room; // where we are, or are on the way to
+client.on('state', showState);
+client.on('welcome', welcome);
+client.on('batch', batch);
+client.on('comment', comment);
+client.on('render', draw);
+client.on('retract', retract);
+client.on('skipped', skipped);
+client.on('error', (error) => composer.error(error));
+client.on('goodbye', ({ reason }) => log.note(`The server says goodbye${reason ? `: ${reason}` : ''}`));
+client.on('rtt', (ms) => meters.rtt(ms));
 
 const composer = new Composer(
   {
@@ -70,49 +69,55 @@ const composer = new Composer(
       bump($('like'));
     },
   },
-  (message) => connection.send(message),
+  client,
   say,
 );
 
 function welcome(message) {
-  const again = shownRoom === connection.room;
+  wanted = client.room;
+  const again = shownRoom === client.room;
   uid = String(message.uid ?? '');
-  tick = Number(message.tick_ms) || 100;
   if (!again) {
     stage.restart();
     log.clear();
   } else if (epoch !== String(message.epoch ?? '')) log.forgetIds();
-  const past = Array.isArray(message.history) ? message.history : [];
+  const past = message.history;
   const words = message.resumed ? 'reconnected, nothing is missing · 已重新连接' : 'reconnected, some may be missing · 已重新连接';
   log.history(past, uid, again ? words : 'you are here · 以上是历史弹幕');
   pins.reset(Array.isArray(message.superchats) ? message.superchats : []);
   composer.rules(message.settings ?? {}, message.role ?? (uid.startsWith('~') ? 'guest' : 'viewer'));
   epoch = String(message.epoch ?? '');
-  shownRoom = connection.room;
+  shownRoom = client.room;
   meters.welcome(message);
   showRoom();
   $('hint').hidden = again || past.length > 0;
 }
 
 function batch(message) {
-  const comments = Array.isArray(message.comments) ? message.comments : [];
-  meters.batch({ ...message, comments });
+  const { comments } = message;
+  meters.batch(message);
   scene.beat();
   if (message.likes > 0) stage.hearts(Math.ceil(Math.log2(1 + message.likes)));
   if (comments.length) $('hint').hidden = true;
-  // A batch enters within its tick, so that its comments do not come as a wall.
-  const spread = comments.length > 3 ? Math.min(tick, 350) : 0;
-  for (const comment of comments) {
-    if (comment.kind === 'retract') {
-      stage.retract(comment.id);
-      log.retract(comment.id);
-      pins.retract(comment.id);
-      continue;
-    }
-    if (comment.kind === 'superchat') pins.add(comment);
-    stage.show(comment, { own: comment.uid === uid, spread });
-    log.add(comment, uid);
-  }
+}
+
+function comment(one, { past }) {
+  if (past) return; // the list has it from welcome
+  if (one.kind === 'superchat') pins.add(one);
+  log.add(one, uid);
+}
+
+function draw(comments, { dropped }) {
+  stage.dropped += dropped;
+  // What comes together enters within a tick, so that it is no wall.
+  const spread = comments.length > 3 ? 100 : 0;
+  for (const one of comments) stage.show(one, { own: one.uid === uid, spread });
+}
+
+function retract(id) {
+  stage.retract(id);
+  log.retract(id);
+  pins.retract(id);
 }
 
 function skipped(message) {
@@ -146,7 +151,7 @@ function showState(state, { until = 0, code = 0, why = '', failures = 0 } = {}) 
   $('again').hidden = state !== 'waiting' && state !== 'stopped';
   $('state').title = state === 'waiting' ? `close code ${code || '–'}, try ${failures}` : why;
   // Read out only what a listener wants to know: not each try.
-  if (state === 'live' && before && before !== 'live') say(`Connected to room ${connection.room}`, 'quiet');
+  if (state === 'live' && before && before !== 'live') say(`Connected to room ${client.room}`, 'quiet');
   if (state === 'waiting' && before === 'live') say('Connection lost. Reconnecting. 正在重连', 'warn');
   if (state === 'stopped') say(`The connection was closed: ${why}`, 'warn');
 }
@@ -185,7 +190,7 @@ function unescaped(text) {
 }
 
 function showRoom() {
-  const room = connection.room;
+  const room = client.room;
   $('room').value = room;
   $('room-name').textContent = room;
   document.title = `#${room} · danmakud 弹幕`;
@@ -200,13 +205,24 @@ function showRoom() {
 }
 
 function enter(room) {
-  const wanted = room.trim().replace(/^#/, '');
-  if (!roomPattern.test(wanted)) {
+  const name = room.trim().replace(/^#/, '');
+  if (!roomPattern.test(name)) {
     say('A room is 1 to 64 of A–Z a–z 0–9 _ . : -', 'warn');
     $('room').focus();
     return;
   }
-  connection.switch(wanted);
+  go(name);
+}
+
+function go(room) {
+  if (room === wanted) return;
+  wanted = room;
+  client.switch(room).catch((error) => {
+    if (error.code === 'superseded' || error.code === 'stopped') return;
+    composer.error(error);
+    wanted = client.room;
+    $('room').value = client.room;
+  });
 }
 
 $('go').addEventListener('submit', (event) => {
@@ -220,10 +236,10 @@ for (const button of document.querySelectorAll('#rooms button')) {
 for (const event of ['popstate', 'hashchange']) {
   addEventListener(event, () => {
     replaceAddress = true; // going back must not write a new entry
-    connection.switch(roomOfAddress());
+    go(roomOfAddress());
   });
 }
-$('again').addEventListener('click', () => connection.open());
+$('again').addEventListener('click', () => client.join());
 
 // Small comforts.
 
@@ -249,4 +265,4 @@ addEventListener('keydown', (event) => {
 setInterval(() => (scene.rate = meters.commentRate), 500);
 
 showRoom();
-connection.open();
+client.join();

@@ -2,7 +2,6 @@
 // server answered.
 
 const textLimit = 200; // code points, the server's default
-const awaitedLimit = 24; // comments sent and not yet answered
 const likeEvery = 800; // ms; clicks in between are counted and sent as one
 const likeLimit = 10; // in one message
 const askAgain = 15_000; // ms after which what a moderator may have lifted is tried again
@@ -10,10 +9,8 @@ const roles = ['guest', 'viewer', 'vip', 'moderator', 'anchor', 'admin'];
 
 export class Composer {
   #at;
-  #send;
+  #client;
   #say;
-  #awaited = new Map(); // ref -> text
-  #refs = 0;
   #live = false;
   #barredUntil = 0;
   #barTimer = 0;
@@ -25,12 +22,12 @@ export class Composer {
 
   /**
    * @param {Record<string, any>} at the elements
-   * @param {(message: object) => boolean} send
+   * @param {{send: Function, like: Function}} client
    * @param {(text: string, tone?: string) => void} say shows and announces
    */
-  constructor(at, send, say) {
+  constructor(at, client, say) {
     this.#at = at;
-    this.#send = send;
+    this.#client = client;
     this.#say = say;
     this.#placeholder = at.text.placeholder;
     at.form.addEventListener('submit', (event) => {
@@ -56,7 +53,6 @@ export class Composer {
   /** Whether there is a connection to send on. */
   set live(live) {
     this.#live = live;
-    if (!live) this.#forget();
     this.#paint();
   }
 
@@ -80,7 +76,7 @@ export class Composer {
     return roles.indexOf(this.#role) >= roles.indexOf(role);
   }
 
-  /** Sends one comment in the chosen look; true when it went out. */
+  /** Sends one comment in the chosen look; false when it is not to be sent. */
   comment(raw) {
     // What the server would refuse anyway is not sent: control characters.
     const text = raw.replace(/\p{Cc}/gu, ' ').trim();
@@ -90,34 +86,25 @@ export class Composer {
       this.#say(`Too long by ${length(text) - textLimit}. 太长了`, 'warn');
       return false;
     }
-    const ref = `c${++this.#refs}`;
     const look = new FormData(this.#at.form);
     const chosen = look.get('color');
     const color = Number.parseInt((chosen === 'any' ? this.#at.color.value : chosen).slice(1), 16);
-    const message = { type: 'comment', text, ref, color, mode: look.get('mode'), size: look.get('size') };
-    if (!this.#send(message)) {
-      this.#say('Not sent: the connection is busy.', 'warn');
-      return false;
-    }
-    this.#awaited.set(ref, text);
-    if (this.#awaited.size > awaitedLimit) this.#awaited.delete(this.#awaited.keys().next().value);
+    const sent = this.#client.send(text, { color, mode: look.get('mode'), size: look.get('size') });
+    sent.then(() => this.#said(), (error) => this.error(error, text));
     return true;
   }
 
-  ack({ ref }) {
+  #said() {
     const slow = Number(this.#settings.slow_mode_ms) || 0;
-    if (this.#awaited.delete(ref) && slow > 0 && !this.#atLeast('moderator')) this.#bar(slow);
+    if (slow > 0 && !this.#atLeast('moderator')) this.#bar(slow);
   }
 
-  /** The server's answer to something we sent; words for the sender. */
-  error({ ref, code, message, retry_after_ms: wait }) {
-    const text = this.#awaited.get(ref);
-    this.#awaited.delete(ref);
-    this.#giveBack(text);
-    const ms = Number(wait) || 0;
+  /** Why something we sent was not taken; words for the sender. */
+  error({ code, message, retryAfterMs: ms }, text) {
+    if (code !== 'timeout') this.#giveBack(text);
     if (ms > 0) this.#bar(code === 'muted' ? Math.min(ms, askAgain) : ms);
     if (code === 'room_closed') this.#closed();
-    const words = String(message || code || 'the server refused it');
+    const words = code === 'disconnected' ? 'The connection was lost before the server confirmed your last comment.' : message;
     this.#say(code === 'rate_limited' || code === 'slow_mode' ? `Slow down a little: ${words} · 慢一点` : words, 'warn');
   }
 
@@ -139,14 +126,6 @@ export class Composer {
     if (text === undefined || this.#at.text.value) return;
     this.#at.text.value = text;
     this.#count();
-  }
-
-  #forget() {
-    if (this.#awaited.size === 0) return;
-    const texts = [...this.#awaited.values()];
-    this.#awaited.clear();
-    this.#giveBack(texts.at(-1));
-    this.#say('The connection was lost before the server confirmed your last comment.', 'warn');
   }
 
   // No sending for a while; the button counts down.
@@ -189,7 +168,7 @@ export class Composer {
 
   #sendLikes() {
     const part = Math.min(this.#likes, likeLimit);
-    if (this.#send({ type: 'like', count: part })) this.#likes -= part;
+    if (this.#client.like(part)) this.#likes -= part;
     else this.#likes = 0; // a like for a lost moment is not worth keeping
     this.#likeTimer = this.#likes > 0 ? setTimeout(() => this.#sendLikes(), likeEvery) : 0;
   }
