@@ -108,6 +108,9 @@ type Backend interface {
 
 	// Publish adds comments to rooms, which are made if need be; rooms nil = all there are.
 	Publish(rooms []string, comments []room.Comment, by string) ([]Published, error)
+	// Push sends something to the goim clients that to names and that want the
+	// operation, each by itself, and returns to how many.
+	Push(ctx context.Context, to PushTo, op uint32, body []byte) (int, error)
 	// Retract takes a comment back.
 	Retract(name, id, by string) error
 

@@ -129,6 +129,14 @@ func (f *fake) Clear(name, by string) error {
 	return f.did("clear %s by %s", name, by)
 }
 
+func (f *fake) Push(ctx context.Context, to PushTo, op uint32, body []byte) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.look()
+	f.done = append(f.done, fmt.Sprintf("push %v %d %q", to, op, body))
+	return 1, f.err
+}
+
 func (f *fake) Publish(rooms []string, comments []room.Comment, by string) ([]Published, error) {
 	if f.wait != nil {
 		f.entered <- struct{}{}

@@ -30,6 +30,7 @@ type route struct {
 	media  []string
 	raw    func(a *API, w http.ResponseWriter, r *http.Request)
 	hidden bool // not in the document
+	brief  bool // raw, and over as soon as others
 
 	// Made by buildRoutes.
 	body, answer *schema
@@ -37,14 +38,14 @@ type route struct {
 }
 
 // long reports whether a request may last for minutes.
-func (rt *route) long() bool { return rt.stream != nil || rt.raw != nil }
+func (rt *route) long() bool { return rt.stream != nil || rt.raw != nil && !rt.brief }
 
 // buildRoutes completes the table: schemas, and the paths cut into segments.
 func buildRoutes() ([]*route, map[string]*schema) {
 	b := &schemas{components: map[string]*schema{}}
 	b.of(reflect.TypeFor[problem](), false)
 	var all []*route
-	for _, rt := range slices.Concat(routesServing(), routesRooms(), routesPublish(), routesPeople(), routesWords(), routesServer()) {
+	for _, rt := range slices.Concat(routesServing(), routesRooms(), routesPublish(), routesPeople(), routesWords(), routesServer(), routesGoim()) {
 		rt.segments = strings.Split(rt.path, "/")
 		if rt.status == 0 {
 			rt.status = http.StatusOK

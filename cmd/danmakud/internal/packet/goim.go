@@ -8,8 +8,8 @@ import (
 
 // Operations of the goim dialect whose bodies are ours: JSON.
 const (
-	OpComment = OpBusiness     // a comment as native viewers get it
-	OpCounts  = OpBusiness + 1 // online, likes and sampled, as far as a batch says them
+	OpComment = OpBusiness // a comment as native viewers get it
+	OpCounts  = 9999       // online, likes and sampled, as far as a batch says them
 )
 
 // kindData marks what a site pushes for its own clients: see AppendData.

@@ -581,3 +581,71 @@ func TestSubIsNothingElse(t *testing.T) {
 	c.send(packet.OpAuth, `{"roomid":1}`)
 	c.expect(packet.OpAuthReply)
 }
+
+// TestGoimPushes: a back end of goim reaches its clients by key, user, room and all;
+// by all but room only those that want the operation.
+func TestGoimPushes(t *testing.T) {
+	keys := withKeys(t)
+	s := start(t, func(c *config.Config) { keys(c); withPackets(c); c.Tick = 10 * time.Millisecond })
+	control := "http://" + s.controlListener.Addr().String()
+	post := func(path, body string) {
+		t.Helper()
+		c := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+		r, err := c.Post(control+path, "application/octet-stream", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Body.Close()
+		if answer, err := io.ReadAll(r.Body); err != nil || r.StatusCode != 200 || !bytes.Contains(answer, []byte(`"code":0`)) {
+			t.Fatalf("%s: %s %s %v", path, r.Status, answer, err)
+		}
+	}
+	// pushed is the next packet that is no count.
+	pushed := func(c *packetClient) string {
+		t.Helper()
+		k := c.next()
+		for k.Op == packet.OpCounts {
+			k = c.next()
+		}
+		return fmt.Sprint(k.Op, " ", string(k.Body))
+	}
+	kinds(t, func(t *testing.T, bare bool) {
+		one, two, deaf := dialPackets(t, s, bare), dialPackets(t, s, bare), dialPackets(t, s, bare)
+		one.send(packet.OpAuth, `{"mid":42,"key":"k1","token":"`+ticket(t, jwt.MapClaims{"sub": "42"})+`","room_id":"live://1","accepts":[1000]}`)
+		two.send(packet.OpAuth, `{"mid":43,"key":"k2","room_id":"live://1","accepts":[1000,1001]}`)
+		deaf.send(packet.OpAuth, `{"mid":44,"key":"k3","room_id":"live://1"}`)
+		for _, c := range []*packetClient{one, two, deaf} {
+			c.t = t
+			c.expect(packet.OpAuthReply)
+		}
+		post("/goim/push/keys?operation=1000&keys=k1,k3", "by key \xff")
+		post("/goim/push/mids?operation=1000&mids=42,43", "by user")
+		post("/goim/push/all?operation=1001", "all")
+		post("/goim/push/all?operation=1000", "all again")
+		for c, want := range map[*packetClient][]string{
+			one: {"1000 by key \xff", "1000 by user", "1000 all again"}, two: {"1001 all", "1000 all again"},
+		} {
+			for _, w := range want {
+				if got := pushed(c); got != w {
+					t.Fatalf("got %q, want %q", got, w)
+				}
+			}
+		}
+		post("/goim/push/room?operation=1002&type=live&room=1", `{"cmd":"LIVE"}`)
+		post("/goim/push/room?operation=1003&type=live&room=1", "\x00\xff")
+		for _, c := range []*packetClient{one, two, deaf} {
+			if a, b := pushed(c), pushed(c); a != `1002 {"cmd":"LIVE"}` || b != "1003 \x00\xff" {
+				t.Errorf("got %q and %q", a, b)
+			}
+			if c.ws != nil {
+				c.ws.Close()
+			} else {
+				c.conn.Close()
+			}
+		}
+		eventually(t, s, "danmakud_members 0")
+	})
+	if text := get(t, control+"/goim/online/total", 200); !strings.Contains(text, `"conn_count":`) {
+		t.Errorf("total: %s", text)
+	}
+}
