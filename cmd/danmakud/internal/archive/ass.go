@@ -97,6 +97,8 @@ func (e *assExporter) comment(w *bufio.Writer, line []byte, offset int64) error 
 // assText is what is shown of a comment.
 func assText(c *Comment) string {
 	switch c.Kind {
+	case "data": // for programs
+		return ""
 	case "gift":
 		return fmt.Sprintf("%s: %s ×%d", c.Sender(), giftName(c), max(1, c.Num))
 	case "superchat":

@@ -35,7 +35,7 @@ func (a *Archive) Sample(ctx context.Context, room string, from, to time.Time, n
 			return nil
 		}
 		c, err := parse(line)
-		if err != nil || c.Kind == "gift" || c.Kind == "superchat" || c.Text == "" {
+		if err != nil || c.Kind == "gift" || c.Kind == "superchat" || c.Kind == "data" || c.Text == "" {
 			return nil // what a player of flying comments has no form for
 		}
 		if len(best) == n {

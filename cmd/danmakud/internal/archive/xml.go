@@ -44,6 +44,7 @@ func (xmlExporter) comment(w *bufio.Writer, line []byte, offset int64) error {
 	at := fmt.Sprintf("%d.%03d", offset/1000, offset%1000)
 	user, uid := escapeXML(c.Sender()), escapeXML(c.User)
 	switch c.Kind {
+	case "data": // for programs
 	case "gift":
 		_, err = fmt.Fprintf(w, "  <gift ts=\"%s\" user=\"%s\" uid=\"%s\" giftname=\"%s\" giftcount=\"%d\" />\n",
 			at, user, uid, escapeXML(giftName(&c)), max(1, c.Num))

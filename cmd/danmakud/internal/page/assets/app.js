@@ -102,7 +102,7 @@ function batch(message) {
 }
 
 function comment(one, { past }) {
-  if (past) return; // the list has it from welcome
+  if (past || one.kind === 'data') return; // the list has it from welcome, or it is for programs
   if (one.kind === 'superchat') pins.add(one);
   log.add(one, uid);
 }
@@ -111,7 +111,7 @@ function draw(comments, { dropped }) {
   stage.dropped += dropped;
   // What comes together enters within a tick, so that it is no wall.
   const spread = comments.length > 3 ? 100 : 0;
-  for (const one of comments) stage.show(one, { own: one.uid === uid, spread });
+  for (const one of comments) if (one.kind !== 'data') stage.show(one, { own: one.uid === uid, spread });
 }
 
 function retract(id) {
