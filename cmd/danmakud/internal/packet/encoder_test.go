@@ -217,3 +217,43 @@ func BenchmarkBilibili(b *testing.B) {
 		}
 	})
 }
+
+// FuzzEvents: whatever is said, every packet of either dialect is whole, and every
+// event JSON that says it unchanged.
+func FuzzEvents(f *testing.F) {
+	f.Add("前方高能", "小明", "42", uint8(0))
+	f.Add("\"},{\"\\\u2028\x07", "{\"kind\":\"data\"}", "~7f", uint8(1))
+	f.Add("[x]</script>", "\xff\xfe", "18446744073709551616", uint8(2))
+	f.Add(`{"cmd":"LIVE"}`, "", "system", uint8(4))
+	kinds := []string{"", "gift", "superchat", "system", "data", "retract"}
+	var e Encoder
+	f.Fuzz(func(t *testing.T, text, name, user string, kind uint8) {
+		text, name = strings.ToValidUTF8(text, "?"), strings.ToValidUTF8(name, "?")
+		k := kinds[int(kind)%len(kinds)]
+		one, err := json.Marshal(map[string]any{"id": "0fJu7--3", "uid": strings.ToValidUTF8(user, "?"), "name": name, "text": text, "gift": text,
+			"ts": 1790000000123, "kind": k, "price": 1 << 50, "num": 1 << 20, "duration_s": 60, "op": 1000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := batchOf(`,"online":1`, string(one), whole[0])
+		all := events(t, e.AppendBilibili(nil, b))
+		switch said := all[0]; k {
+		case "", "system":
+			if at(said, "info", 1) != text || json.Unmarshal([]byte(at(said, "info", 0, 15, "extra").(string)), new(any)) != nil {
+				t.Fatalf("%q became %v", text, said)
+			}
+		case "gift":
+			if at(said, "data", "giftName") != text || at(said, "data", "total_coin").(float64) > roomMax {
+				t.Fatalf("%q became %v", text, said)
+			}
+		case "superchat":
+			if at(said, "data", "message") != text {
+				t.Fatalf("%q became %v", text, said)
+			}
+		}
+		p := e.AppendGoim(nil, b)
+		if inner := packetsIn(t, p[GoimOuter:]); len(inner) != 3 || k == "data" && string(inner[0].Body) != text || k != "data" && !bytes.Equal(inner[0].Body, one) {
+			t.Fatalf("%s became %+v", one, inner)
+		}
+	})
+}

@@ -649,3 +649,89 @@ func TestGoimPushes(t *testing.T) {
 		t.Errorf("total: %s", text)
 	}
 }
+
+// TestHeartbeatBeforeBacklog: a viewer that does not read has batches waiting; the
+// answer to its heartbeat follows the frame that was torn, before all others, and
+// nothing of ours is in between.
+func TestHeartbeatBeforeBacklog(t *testing.T) {
+	kinds(t, func(t *testing.T, bare bool) {
+		s := start(t, func(c *config.Config) {
+			withPackets(c)
+			c.Tick, c.MaxTick, c.SendBuffer, c.Ring, c.Loops = 10*time.Millisecond, 10*time.Millisecond, 4<<10, 4, 1
+		})
+		c := dialPackets(t, s, bare)
+		conn := c.conn
+		if c.ws != nil {
+			conn = c.ws.NetConn()
+		}
+		if err := conn.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil {
+			t.Fatal(err)
+		}
+		c.send(packet.OpAuth, `{"roomid":9}`)
+		c.expect(packet.OpAuthReply)
+		long := strings.Repeat("x", 8000)
+		for more := 10; more > 0; { // batches behind the one that is torn
+			for range 30 {
+				if _, err := s.publish("9", &room.Comment{User: "1", Text: long, Color: room.ColorDefault, Kind: room.KindSystem}); err != nil && !errors.Is(err, room.ErrFull) {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(15 * time.Millisecond) // a tick: another batch
+			if s.metrics.collect().Blocked > 0 {
+				more--
+			}
+		}
+		c.send(packet.OpHeartbeat, "")
+		await(t, "the heartbeat to be read", func() bool { return s.metrics.collect().Blocked == 1 && s.reactor.Stats().Reads >= 2 })
+		time.Sleep(50 * time.Millisecond) // the answer is in the queue then; if not, the test sees it later still
+		messages := 0
+		for {
+			if len(c.ready) == 0 {
+				messages++
+			}
+			k := c.next()
+			if k.Op == packet.OpHeartbeatReply {
+				break
+			}
+			if k.Op != packet.OpMessage {
+				t.Fatalf("got operation %d %.100q", k.Op, k.Body)
+			}
+		}
+		c.send(packet.OpHeartbeat, "")
+		after := 0
+		for k := c.next(); k.Op != packet.OpHeartbeatReply; k = c.next() {
+			after++
+		}
+		if after == 0 {
+			t.Errorf("nothing was waiting behind the answer, which came after %d messages", messages)
+		}
+	})
+}
+
+// TestDrainOfPackets: who speaks them is closed, without words of ours.
+func TestDrainOfPackets(t *testing.T) {
+	s := start(t, withPackets)
+	open, greeting, bare := dialSub(t, s), dialSub(t, s), dialBare(t, s)
+	for _, c := range []*packetClient{open, bare} {
+		c.send(packet.OpAuth, `{"roomid":9}`)
+		c.expect(packet.OpAuthReply)
+	}
+	greeting.send(packet.OpHeartbeat, "") // it is there before the drain begins
+	eventually(t, s, "danmakud_packets_ignored_total 1")
+	done := make(chan error)
+	go func() { done <- s.drain() }()
+	if code := open.ended(); code != websocket.CloseServiceRestart || len(open.ready) != 0 {
+		t.Errorf("close code %d after %v", code, open.ready)
+	}
+	bare.ended()
+	if code := greeting.ended(); code != websocket.CloseServiceRestart && code != websocket.ClosePolicyViolation {
+		t.Errorf("greeting: close code %d", code)
+	}
+	for _, c := range []*packetClient{open, greeting} {
+		c.ws.Close()
+	}
+	bare.conn.Close()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
