@@ -454,3 +454,25 @@ test('an error after which no close comes is a loss too, once', async () => {
   t.client.close();
   assert.equal(t.clock.pending, 0);
 });
+
+test('own: by every name of this run of the server, and no longer', async () => {
+  const t = await live();
+  t.socket.end(1006);
+  t.again();
+  t.socket.welcome({ uid: '~5', resumed: true });
+  t.socket.batch(1, [c('a', { uid: '~1' }), c('b', { uid: '~5' }), c('x', { uid: '~3' })]);
+  t.socket.end(1012);
+  t.again();
+  t.socket.welcome({ uid: '~1', epoch: 'e2', resumed: false });
+  t.socket.batch(1, [c('a', { uid: '~5' }), c('b', { uid: '~1' })]);
+  assert.deepEqual(t.of('comment').map(([, { own }]) => own), [true, true, false, false, true]);
+});
+
+test('a seq of before does not take since back', async () => {
+  const t = await live();
+  for (const seq of [1, 2, 3, 2]) t.socket.batch(seq);
+  t.socket.end(1006);
+  t.again();
+  assert.equal(t.socket.url.searchParams.get('since'), '3');
+  assert.deepEqual(t.of('gap'), []);
+});
