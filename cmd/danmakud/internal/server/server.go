@@ -339,10 +339,11 @@ func (s *Server) closeSpool() {
 // now is the loops' clock.
 func (s *Server) now() int64 { return poller.Now() }
 
-// firstID makes comment ids rise over restarts: 2^18 of them for every second
-// since 2026, more than a node publishes, in 48 bits until the year 2060.
+// firstID makes comment ids rise over restarts, however soon one follows: 2^8 of
+// them for every millisecond since 2026, more than a node publishes, in 48 bits
+// until the year 2060.
 func firstID(t time.Time) uint64 {
-	return uint64(t.Unix()-time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Unix()) << 18
+	return uint64(t.Sub(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)).Milliseconds()) << 8
 }
 
 // originPolicy allows pages of the host itself and those of the operator's list.

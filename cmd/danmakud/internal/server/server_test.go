@@ -609,3 +609,17 @@ func TestApplyReachesEveryLoop(t *testing.T) {
 		t.Errorf("broken settings: %v, text %d", err, s.settings().MaxText)
 	}
 }
+
+// A process that takes over at once must not give out ids that are taken.
+func TestIDsRiseOverRestarts(t *testing.T) {
+	first := time.Now()
+	for soon := time.Millisecond; soon < 3*time.Second; soon *= 3 {
+		published := uint64(100 * soon / time.Millisecond) // 100,000 a second
+		if next := firstID(first.Add(soon)); next <= firstID(first)+published {
+			t.Errorf("a restart after %v begins at %d, the process before had got to %d", soon, next, firstID(first)+published)
+		}
+	}
+	if end := firstID(time.Date(2060, 1, 1, 0, 0, 0, 0, time.UTC)); end >= 1<<48 {
+		t.Errorf("%d in 2060 does not fit into 48 bits", end)
+	}
+}
