@@ -23,6 +23,7 @@ var (
 	ErrFull     = errors.New("too many")                      // a bound is reached
 	ErrStore    = errors.New("it could not be kept")          // the disk's fault; nothing has changed
 	ErrClosed   = errors.New("the server is going down")      // after Close
+	ErrInUse    = errors.New("is in use by another process")  // by Open: the store has one owner
 	ErrHeldFull = fmt.Errorf("%w: %s", ErrFull, heldFullText) // by Hold
 )
 
@@ -137,6 +138,14 @@ func (d *Desk) Close() error {
 	defer d.mu.Unlock()
 	d.rules.Load().review.close()
 	return errors.Join(d.audit.reopen(nil), d.store.close())
+}
+
+// LetGo closes the store, so that another process can open it while this one still
+// serves: what is in force stays in force, changes fail with ErrClosed.
+func (d *Desk) LetGo() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.store.close()
 }
 
 // Configure puts other options in force, reads the word files again and opens the

@@ -77,7 +77,7 @@ func openStore(dir string) (*store, *saved, error) {
 		file.Close() // a second time if the library did; that is an error nobody sees
 	}
 	if errors.Is(err, bbolt.ErrTimeout) {
-		return nil, nil, fmt.Errorf("--data: %s is in use by another process", path)
+		return nil, nil, fmt.Errorf("--data: %s %w", path, ErrInUse)
 	}
 	if errors.As(err, new(*os.PathError)) {
 		return nil, nil, fmt.Errorf("--data: %w", err)

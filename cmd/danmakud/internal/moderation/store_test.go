@@ -251,7 +251,7 @@ func TestStoreInUse(t *testing.T) {
 	}
 	dir := t.TempDir()
 	d := desk(t, Options{Data: dir})
-	if _, err := Open(Options{Data: dir}); err == nil || !strings.Contains(err.Error(), "in use by another process") || !strings.Contains(err.Error(), storeFile) {
+	if _, err := Open(Options{Data: dir}); !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), "in use by another process") || !strings.Contains(err.Error(), storeFile) {
 		t.Errorf("error %v", err)
 	}
 	// A server that drains lets go while another one waits.
@@ -264,11 +264,17 @@ func TestStoreInUse(t *testing.T) {
 		opened <- err
 	}()
 	mustSanction(t, d, Sanction{Kind: Mute, User: "u"})
-	if err := d.Close(); err != nil {
+	if err := d.LetGo(); err != nil {
 		t.Error(err)
 	}
 	if err := <-opened; err != nil {
 		t.Errorf("the next one: %v", err)
+	}
+	if _, err := d.Sanction(Sanction{Kind: Mute, User: "w", By: "test"}); !errors.Is(err, ErrClosed) {
+		t.Errorf("a change that would not be kept: %v", err)
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
 	}
 	if v := say(d, "r", nil, viewer("u"), "x", 0); v.Code != codeMuted {
 		t.Errorf("after Close: %+v", v)

@@ -13,7 +13,7 @@ import (
 
 // How the server goes down, in this order:
 //
-//	/readyz fails ── drain grace ──► listeners close, what waits in them is accepted
+//	/readyz fails ── the store is free for the next process (--reuse-port) ── drain grace ──► listeners close, what waits in them is accepted
 //	      ──► goodbye to each viewer, spread over the drain time
 //	      ──► who is in the handshake still gets in, and is told too
 //	      ──► end of the drain time: the rest at once, silent handshakes get a 503
@@ -67,7 +67,7 @@ func (s *Server) drain() error {
 	s.log.Info("draining", "connections", s.reactor.Connections(),
 		"drain_grace", c.DrainGrace.String(), "drain_time", c.DrainTime.String())
 	s.service.stop(s.status())
-	for until := s.now() + int64(c.DrainGrace); s.now() < until; {
+	for until := s.now() + int64(s.handStore(c)); s.now() < until; {
 		time.Sleep(min(time.Duration(until-s.now()), s.service.every()))
 		s.attend()
 	}

@@ -126,7 +126,10 @@ type Server struct {
 // ports accept is one of configuration or of the system; an error after a drain
 // tells that not all viewers went in time.
 func Run(ctx context.Context, c config.Config, log *slog.Logger, o Options) error {
-	s, err := newServer(c, log, o)
+	s, err := newServer(ctx, c, log, o)
+	if errors.Is(err, context.Canceled) {
+		return nil // told to end before it began
+	}
 	if err != nil {
 		return err
 	}
@@ -174,9 +177,13 @@ type Options struct {
 }
 
 // New opens the listeners; nothing is accepted before Start.
-func New(c config.Config, log *slog.Logger) (*Server, error) { return newServer(c, log, Options{}) }
+func New(c config.Config, log *slog.Logger) (*Server, error) {
+	return newServer(context.Background(), c, log, Options{})
+}
 
-func newServer(c config.Config, log *slog.Logger, o Options) (*Server, error) {
+// newServer is New with options. ctx ends it while it waits for the store of the
+// process that it replaces.
+func newServer(ctx context.Context, c config.Config, log *slog.Logger, o Options) (*Server, error) {
 	sockets, err := sortInherited(o.Inherited)
 	if err != nil {
 		return nil, err
@@ -205,7 +212,7 @@ func newServer(c config.Config, log *slog.Logger, o Options) (*Server, error) {
 	if want := loops + spareProcs; runtime.GOMAXPROCS(0) < want {
 		runtime.GOMAXPROCS(want)
 	}
-	if s.desk, err = moderation.Open(moderationOptions(&c)); err != nil {
+	if s.desk, err = openDesk(ctx, &c, log); err != nil {
 		return nil, err
 	}
 	s.chores, s.reviews = newErrands("moderation", choresMost, log), newErrands("review", reviewsMost, log)

@@ -20,7 +20,7 @@ func TestInheritedAreClosedAfterAnError(t *testing.T) {
 		}
 		files = append(files, f)
 	}
-	if _, err := newServer(config.Default(), slog.New(slog.DiscardHandler), Options{Inherited: files}); err == nil {
+	if _, err := newServer(t.Context(), config.Default(), slog.New(slog.DiscardHandler), Options{Inherited: files}); err == nil {
 		t.Error("two sockets for one listener")
 	}
 	for _, f := range files {
