@@ -41,7 +41,8 @@ func unauthorized(detail, more string) *problem {
 // admitLocal is the rule while there are no keys: callers on this host are trusted,
 // pages that a browser on this host has open are not. A page of another site can have
 // the browser send requests here (a foreign Origin), or name its own host with our
-// address (a foreign Host). Who may open a unix socket is for the permissions of its
+// address (a foreign Host). A proxy on this host brings callers from elsewhere, and
+// most name it by our own address. Who may open a unix socket is for the permissions of its
 // file, and no page can.
 func (a *API) admitLocal(r *http.Request) *problem {
 	if _, unix := r.Context().Value(http.LocalAddrContextKey).(*net.UnixAddr); unix {
@@ -55,11 +56,28 @@ func (a *API) admitLocal(r *http.Request) *problem {
 	case !loopbackHost(r.Host):
 		a.counts.refuse(refusedHost)
 		return problemf(http.StatusForbidden, "Host is no name of this host; set --control-key to use another")
+	case forwarded(r):
+		a.counts.refuse(refusedAddress)
+		return problemf(http.StatusForbidden, "not through a proxy, while the server has no --control-key")
 	case foreignOrigin(r):
 		a.counts.refuse(refusedOrigin)
 		return problemf(http.StatusForbidden, "not for pages of other sites")
 	}
 	return nil
+}
+
+// proxyHeaders are those that proxies add, and nobody else has a reason to.
+var proxyHeaders = [...]string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "Via"}
+
+// forwarded reports whether a proxy sends this for somebody else. One that does not
+// say so cannot be told from a caller on this host.
+func forwarded(r *http.Request) bool {
+	for _, name := range proxyHeaders {
+		if len(r.Header[name]) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // loopbackHost reports whether a Host header names this host in a way that no name

@@ -40,6 +40,10 @@ func TestWithoutKeys(t *testing.T) {
 		{name: "two origins", header: http.Header{"Origin": {"http://127.0.0.1:8081", "https://evil.example"}}, want: 403},
 		{name: "image of a foreign page", header: http.Header{"Sec-Fetch-Site": {"cross-site"}}, want: 403},
 		{name: "sibling site", header: http.Header{"Sec-Fetch-Site": {"same-site"}}, want: 403},
+		{name: "proxy on this host", header: http.Header{"X-Forwarded-For": {"203.0.113.9"}}, want: 403},
+		{name: "proxy that says it is us", header: http.Header{"X-Forwarded-For": {"127.0.0.1"}}, want: 403},
+		{name: "proxy of RFC 7239", header: http.Header{"Forwarded": {"for=203.0.113.9"}}, want: 403},
+		{name: "proxy of another kind", header: http.Header{"X-Real-Ip": {"203.0.113.9"}}, want: 403},
 		{name: "a key changes nothing", from: "192.0.2.1:7", header: http.Header{"Authorization": {"Bearer admin-key"}}, want: 403},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -74,6 +78,14 @@ func TestUnixSocket(t *testing.T) {
 	a.Handler().ServeHTTP(w, r)
 	if w.Code != 200 {
 		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+// TestCommandLineIsNoProfile: it may have secrets, which are shown nowhere.
+func TestCommandLineIsNoProfile(t *testing.T) {
+	a := testAPI(newFake(), Options{})
+	if w := ask(t, a, asked{method: "GET", path: "/debug/pprof/cmdline"}); w.Code != 404 {
+		t.Errorf("%d %q", w.Code, w.Body)
 	}
 }
 

@@ -30,12 +30,13 @@ func routesServing() []route {
 		}})
 }
 
-// profile serves the profiles of net/http/pprof.
+// profile serves the profiles of net/http/pprof, but not the command line, which may
+// have secrets.
 func profile(_ *API, w http.ResponseWriter, r *http.Request) {
 	w.Header().Del("Content-Security-Policy") // its index is a page
 	switch strings.TrimPrefix(r.URL.Path, "/debug/pprof/") {
 	case "cmdline":
-		pprof.Cmdline(w, r)
+		http.NotFound(w, r)
 	case "profile":
 		pprof.Profile(w, r)
 	case "symbol":
