@@ -40,7 +40,7 @@ func (p *program) configCommand() *cobra.Command {
 			return p.showConfig(cmd, c, format)
 		},
 	}
-	cmd.Flags().StringVar(&check, "check", "", "say what is wrong with `FILE`, and what is unwise in it; nothing else is read")
+	cmd.Flags().StringVar(&check, "check", "", "say what is wrong with `FILE`, and what is unwise in it; of other files only those that it names are read")
 	cmd.Flags().BoolVar(&example, "example", false, "print a file with every setting at its default, commented out")
 	cmd.Flags().StringVar(&format, "format", "table", "`FORMAT` of the settings: table, toml or json")
 	cmd.MarkFlagsMutuallyExclusive("check", "example", "format")

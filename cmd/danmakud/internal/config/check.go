@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"os"
 	"regexp"
 	"strings"
 
@@ -33,10 +34,36 @@ func Check(path string) (problems, warnings []string) {
 			}
 		}
 	}
+	problems = append(problems, c.missing(path)...)
 	for _, a := range c.Advice() {
 		warnings = append(warnings, c.located(path, a.Flag, a.String()))
 	}
 	return problems, warnings
+}
+
+// missing says which files, of those that a server reads before it starts, it could
+// not read.
+func (c *Config) missing(path string) (problems []string) {
+	if _, err := c.ReadControlKeys(); err != nil {
+		problems = append(problems, c.located(path, "control-keys", err.Error()))
+	}
+	for _, named := range []struct {
+		flag  string
+		paths []string
+	}{{"token-key", c.TokenKeys}, {"jwks", []string{c.JWKS}}, {"words", []string{c.Words}}} {
+		for _, name := range named.paths {
+			if name == "" {
+				continue
+			}
+			f, err := os.Open(name)
+			if err != nil {
+				problems = append(problems, c.located(path, named.flag, named.flag+": "+err.Error()))
+				continue
+			}
+			f.Close() // nothing was written
+		}
+	}
+	return problems
 }
 
 // flagName is a setting in the words of a check, which speaks of flags.

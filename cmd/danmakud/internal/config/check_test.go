@@ -23,6 +23,8 @@ func TestCheck(t *testing.T) {
 		{"contradiction", "max-text = 9\ntick = \"3s\"\n", []string{":2: max-tick 1s: must not be below tick 3s"}, nil},
 		{"contradiction of two", "max-message = 300\nmax-text = 100\n", []string{":1: max-message 300: a comment of max-text 100 needs 656 bytes"}, nil},
 		{"both", "tik = 1\nring = 0\n", []string{":1: tik: is no setting", ":2: ring 0: want 1 to 1024"}, nil},
+		{"files that are not there", "words = \"/no/w\"\ntoken-key = [\"/no/k\"]\ncontrol-keys = \"/no/c\"\njwks = \"/no/j\"\n",
+			[]string{":3: control-keys: open /no/c: ", ":2: token-key: open /no/k: ", ":4: jwks: open /no/j: ", ":1: words: open /no/w: "}, nil},
 		{"not TOML", "tick\n", []string{":1: column "}, nil},
 		{"unwise", "ring = 4\norigin = [\"*\"]\nstall-timeout = \"1m\"\nwatchdog = \"0s\"\n", nil,
 			[]string{`:2: origin: "*" lets any page`, ":3: user-timeout: 40s should be above stall-timeout 1m0s", ":4: watchdog: 0: nobody"}},
