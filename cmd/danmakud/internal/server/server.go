@@ -350,7 +350,7 @@ func (s *Server) now() int64 { return poller.Now() }
 // them for every millisecond since 2026, more than a node publishes, in 48 bits
 // until the year 2060.
 func firstID(t time.Time) uint64 {
-	return uint64(t.Sub(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)).Milliseconds()) << 8
+	return uint64(t.UnixMilli()-time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()) << 8
 }
 
 // originPolicy allows pages of the host itself and those of the operator's list.
