@@ -76,6 +76,20 @@ func TestPublishReachesViewersAndMakesRooms(t *testing.T) {
 	}
 }
 
+// What a back end says is merged like what viewers say.
+func TestPublishedCommentsMerge(t *testing.T) {
+	s := start(t, func(c *config.Config) { c.BudgetComments = 10 })
+	join(t, s, "r")
+	same := slices.Repeat([]room.Comment{{User: "bot", Text: "Again!", Color: room.ColorDefault}}, 50)
+	if _, err := s.Publish([]string{"r"}, same, "key"); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "one comment stands for all", func() bool {
+		info := s.hub.Find("r").Info()
+		return info.Total == 1 && info.Merged == 49 && info.Sampled == 0
+	})
+}
+
 func TestPublishFindsRoomsFull(t *testing.T) {
 	s := start(t, func(c *config.Config) { c.MaxRooms = 1 })
 	join(t, s, "only")
