@@ -28,6 +28,7 @@ func (e Encoding) Foreign() bool { return e >= EncodingForeign }
 type Batch struct {
 	Room     *Room
 	Seq      uint64 // one more than the room's batch before
+	Wall     int64  // when it was sealed, Unix milliseconds
 	Comments int    // comments in it
 	Total    uint64 // comments of the room up to and including this batch
 	Merged   int    // comments that went into the counts of those in it

@@ -3,7 +3,6 @@ package room
 import (
 	"encoding/base64"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -98,8 +97,11 @@ type Comment struct {
 	Op   uint32
 	Data string
 
-	// Target is the id that a retract takes back.
+	// Target is the id that a retract takes back; 0 = all that viewers show.
 	Target uint64
+
+	// Count is how many equal comments this one stands for, if more than one.
+	Count int
 }
 
 // appendComment encodes c as one JSON object.
@@ -140,6 +142,9 @@ func appendComment(dst []byte, c *Comment, id uint64, wall int64) []byte {
 		dst = append(dst, kindNames[c.Kind]...)
 		dst = append(dst, '"')
 		dst = appendWorth(dst, c)
+	}
+	if c.Count > 1 { // the last field: the governor may raise it
+		dst = strconv.AppendInt(append(dst, countField...), int64(c.Count), 10)
 	}
 	return append(dst, '}')
 }
@@ -183,32 +188,6 @@ func appendRetract(dst []byte, target uint64, wall int64) []byte {
 func appendClear(dst []byte, wall int64) []byte {
 	dst = strconv.AppendInt(append(dst, `{"id":"*","ts":`...), wall, 10)
 	return append(dst, `,"kind":"retract"}`...)
-}
-
-// idAlphabet is in ASCII order, so ids of equal length sort as the numbers do.
-const idAlphabet = "-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"
-
-// AppendID appends a comment id as eight characters that sort by age (48 bits).
-func AppendID(dst []byte, id uint64) []byte {
-	for shift := 42; shift >= 0; shift -= 6 {
-		dst = append(dst, idAlphabet[id>>shift&63])
-	}
-	return dst
-}
-
-// ParseID is the number of an id as AppendID writes it.
-func ParseID(s string) (id uint64, ok bool) {
-	if len(s) != 8 {
-		return 0, false
-	}
-	for i := 0; i < len(s); i++ {
-		digit := strings.IndexByte(idAlphabet, s[i])
-		if digit < 0 {
-			return 0, false
-		}
-		id = id<<6 | uint64(digit)
-	}
-	return id, true
 }
 
 // GuestMark begins the public name of a guest. Names that a site gives must not

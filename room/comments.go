@@ -1,5 +1,7 @@
 package room
 
+import "slices"
+
 // comments are encoded comments, separated by commas, and what is known of each.
 type comments struct {
 	text  []byte
@@ -8,10 +10,23 @@ type comments struct {
 
 // mark is what is remembered of an encoded comment.
 type mark struct {
-	key  uint64 // Comment.Key; of a retract clearKey if it takes back all
-	end  uint32 // where it ends in the text
-	kind Kind
-	role Role
+	key   uint64 // Comment.Key; of a retract clearKey if it takes back all
+	id    uint64 // 0: of a retract, which has another comment's
+	end   uint32 // where it ends in the text
+	count uint32 // Comment.Count
+	kind  Kind
+	role  Role
+}
+
+// stands is how many comments it stands for.
+func (m *mark) stands() int { return int(max(1, m.count)) }
+
+// standing is how many comments all of them stand for.
+func standing(marks []mark) (n int) {
+	for i := range marks {
+		n += marks[i].stands()
+	}
+	return n
 }
 
 // clearKey marks the retract that a cleared room gets.
@@ -44,19 +59,7 @@ func (c comments) tail(n int) []byte {
 // find returns the place of the comment with that id, or -1. A retract has the id
 // of another comment.
 func (c comments) find(id uint64) int {
-	const at = len(`{"id":"`)
-	var want [8]byte
-	AppendID(want[:0], id)
-	for i := range c.marks {
-		if c.marks[i].kind == KindRetract {
-			continue
-		}
-		from, _ := c.span(i)
-		if p := c.text[from:]; string(p[at:at+8]) == string(want[:]) {
-			return i
-		}
-	}
-	return -1
+	return slices.IndexFunc(c.marks, func(m mark) bool { return m.id == id && m.kind != KindRetract })
 }
 
 // appendTo appends the comments that keep says to dst, which may be the emptied

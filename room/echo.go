@@ -13,7 +13,7 @@ import (
 // a comment, or has a foreign encoding. id is the one that the comment would have. Loop
 // goroutine only.
 func (s *Shard) Echo(dst []byte, slot uint32, in string, c *Comment, wall int64) (out []byte, id uint64) {
-	id = s.hub.nextID.Add(1)
+	id = s.hub.newID(wall)
 	m := s.member(slot)
 	if m.room == 0 || m.enc.Foreign() {
 		return dst, id

@@ -83,20 +83,27 @@ func (h *Hub) governor() *governor {
 // govern cuts t down to the budget. What comes out has memory of its own.
 func (g *governor) govern(t *taken, b budget) {
 	head := t.head
-	head.sampled += uint64(len(t.marks))                                      // as many digits as it may get
+	head.sampled += uint64(standing(t.marks))                                 // as many digits as it may get
 	space := b.bytes - wsproto.HeaderSize(b.bytes) - payloadAround(&head) + 1 // the last comment has no comma
+	all := comments{t.pending[prefixRoom:], t.marks}
+	g.decide(all, b, space)
+	g.rewrite(t, all)
+}
+
+// decide fills g.counts: for how many comments each of all is sent, within so many
+// bytes and the budget's comments.
+func (g *governor) decide(all comments, b budget, space int) {
 	places := b.comments
-	g.lots, g.counts = g.lots[:0], slices.Grow(g.counts[:0], len(t.marks))[:len(t.marks)]
+	g.lots, g.counts = g.lots[:0], slices.Grow(g.counts[:0], len(all.marks))[:len(all.marks)]
 	clear(g.counts)
 	clear(g.first)
-	all := comments{t.pending[prefixRoom:], t.marks}
-	for i := range t.marks {
-		m := &t.marks[i]
+	for i := range all.marks {
+		m := &all.marks[i]
 		if m.prior() {
 			from, to := all.span(i)
 			space -= int(to-from) + 1
 			places--
-			g.counts[i] = 1
+			g.counts[i] = m.stands()
 			continue
 		}
 		g.gather(i, m, b.weights[m.role])
@@ -105,7 +112,6 @@ func (g *governor) govern(t *taken, b budget) {
 	for _, l := range chosen {
 		g.counts[l.place] = l.count
 	}
-	g.rewrite(t, all)
 }
 
 // gather makes a chat comment a lot, or adds it to that of its equals. They have
@@ -114,13 +120,13 @@ func (g *governor) gather(place int, m *mark, weight float64) {
 	if m.key != 0 {
 		if i, ok := g.first[m.key]; ok {
 			l := &g.lots[i]
-			l.count++
+			l.count += m.stands()
 			l.weight = max(l.weight, weight)
 			return
 		}
 		g.first[m.key] = len(g.lots)
 	}
-	g.lots = append(g.lots, lot{place: place, count: 1, weight: weight})
+	g.lots = append(g.lots, lot{place: place, count: m.stands(), weight: weight})
 }
 
 // choose returns the lots that are sent, in no order: all, if they fit.
@@ -228,15 +234,16 @@ func (g *governor) rewrite(t *taken, all comments) {
 		}
 		from, to := all.span(i)
 		text = append(text, all.text[from:to]...)
-		if n > 1 {
-			text = append(text[:len(text)-1], countField...)
-			text = append(strconv.AppendInt(text, int64(n), 10), '}')
-		}
 		m := t.marks[i]
+		if n > m.stands() { // it may have said a count of its own
+			text = append(text[:len(text)-1-countLen(m.stands())], countField...)
+			text = append(strconv.AppendInt(text, int64(n), 10), '}')
+			m.count = uint32(n)
+		}
 		m.end = uint32(len(text) - prefixRoom)
 		marks = append(marks, m)
 	}
-	t.merged, t.sampled = stood-sent, len(t.marks)-stood
+	t.sampled = standing(t.marks) - stood
 	t.pending, t.marks = text, marks
 }
 

@@ -26,6 +26,8 @@ type Hub struct {
 	// Atomic; any goroutine.
 	settings  atomic.Pointer[Config] // replaced by Configure, never changed
 	nextID    atomic.Uint64
+	node      atomic.Uint32 // number of the node among those that share its rooms; 0 = there are none
+	phase     atomic.Int64  // what the clock of all nodes has more than ours; phaseOff = ticks are nobody's but ours
 	sealed    atomic.Uint64
 	refused   atomic.Uint64
 	merged    atomic.Uint64
@@ -34,6 +36,7 @@ type Hub struct {
 	forgotten atomic.Uint64
 	spooled   atomic.Uint64
 	unspooled atomic.Uint64
+	twice     atomic.Uint64 // comments of other nodes that came again
 	count     atomic.Int64
 
 	deflating deflating
@@ -42,6 +45,7 @@ type Hub struct {
 	governors governors
 	keeping   keeping
 	due       dueList
+	speaking  dueList // rooms with something for other nodes
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -59,7 +63,8 @@ func NewHub(c Config) *Hub {
 	h := &Hub{seed: maphash.MakeSeed(), rooms: make(map[string]*Room)}
 	h.settings.Store(&c)
 	h.nextID.Store(c.FirstID)
-	h.due.kick = c.Kick
+	h.due.kick, h.speaking.kick = c.Kick, c.KickSpeaking
+	h.phase.Store(phaseOff)
 	return h
 }
 
@@ -138,7 +143,7 @@ func (h *Hub) roomLocked(name string, now int64) (*Room, error) {
 	name = strings.Clone(name) // it may point into a receive buffer
 	h.made++
 	epoch := h.cfg().Epoch + "-" + strconv.FormatUint(h.made, 36)
-	r := &Room{name: name, epoch: epoch, hub: h, members: make([]uint32, h.cfg().Shards), emptied: now}
+	r := &Room{name: name, epoch: epoch, hub: h, members: make([]uint32, h.cfg().Shards), emptied: now, place: placeOf(name)}
 	r.tick.Store(int64(h.cfg().Tick))
 	r.settings.Store(settingsOf(h.cfg().SettingsOf(name)))
 	h.rooms[name] = r

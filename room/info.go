@@ -7,7 +7,8 @@ import "time"
 type Info struct {
 	Name      string        `json:"room"`
 	Epoch     string        `json:"epoch"`
-	Online    int           `json:"online"`
+	Online    int           `json:"online"`               // on all nodes
+	Here      int           `json:"online_here,omitzero"` // on this node, if there are others
 	Seq       uint64        `json:"seq"`
 	Total     uint64        `json:"comments"` // sent in batches
 	Merged    uint64        `json:"merged"`
@@ -24,12 +25,17 @@ type Info struct {
 func (r *Room) Info() Info {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	tick, pending := r.Tick(), len(r.marks)
+	tick, pending := r.Tick(), standing(r.marks)
 	if r.over != nil {
-		pending += len(r.over.marks)
+		pending += standing(r.over.marks)
+	}
+	here := 0
+	if r.hub.node.Load() != 0 {
+		here = r.online
 	}
 	return Info{
-		Name: r.name, Epoch: r.epoch, Online: r.online, Seq: r.seq,
+		Here: here,
+		Name: r.name, Epoch: r.epoch, Online: r.online + r.elsewhere, Seq: r.seq,
 		Total: r.total, Merged: r.merged, Sampled: r.sampled, Withdrawn: r.withdrawn, Likes: r.liked,
 		Pending: pending, Tick: tick, TickMs: tick.Milliseconds(), Settings: *r.Settings(),
 	}

@@ -11,6 +11,9 @@ type JoinRequest struct {
 	Resume bool
 	Since  uint64
 	Epoch  string
+	// After is the greatest id of a comment that who resumes has seen, 0 = it does
+	// not say. By it the room finds its place also where Epoch was on another node.
+	After uint64
 }
 
 // Entry is what a viewer learns when it joins.
@@ -32,7 +35,7 @@ type Entry struct {
 // enterLocked counts a member of a loop in. Error: ErrRoomFull.
 func (r *Room) enterLocked(req *JoinRequest, shard int, now int64) (Entry, error) {
 	s := r.Settings()
-	if s.MaxViewers > 0 && r.online >= s.MaxViewers {
+	if s.MaxViewers > 0 && r.online+r.elsewhere >= s.MaxViewers {
 		return Entry{}, ErrRoomFull
 	}
 	r.online++
@@ -45,7 +48,7 @@ func (r *Room) enterLocked(req *JoinRequest, shard int, now int64) (Entry, error
 	}
 	e := Entry{
 		Room: r, Seq: r.seq, total: r.total, sealed: r.seq, sealedTotal: r.total,
-		Online: r.online, Settings: s, Resume: req.Resume,
+		Online: r.online + r.elsewhere, Settings: s, Resume: req.Resume,
 	}
 	e.Superchats = r.running.running(now, r.seq)
 	if req.Resume {

@@ -41,6 +41,12 @@ const (
 	MaxShards = 256
 	// encodersMax bounds Config.Encoders: each takes a few bytes of every batch and room.
 	encodersMax = 6
+	// nodesMax bounds the nodes of which a room remembers what came last.
+	nodesMax = 4096
+	// overlapMs is by how much who comes from another node goes back: what it had not
+	// got there yet may be older than the newest that it had. Longer than the longest
+	// ticks of two nodes.
+	overlapMs = 2000
 	// MaxName is the longest room name in bytes.
 	MaxName = 64
 )
@@ -71,6 +77,15 @@ type Config struct {
 
 	// Encoders make the encodings from EncodingForeign on, in that order. At most 6.
 	Encoders []Encoder
+
+	// AppendSaid appends a comment in the form in which it goes to other nodes; nil =
+	// there are none. It is called with the room locked and must not keep c. A retract
+	// has no text.
+	AppendSaid func(dst []byte, c *Comment, id uint64, wall int64) []byte
+	// KickSpeaking is for NextSpeaking what Kick is for NextDue.
+	KickSpeaking func()
+	// Lead is by how much what was said goes to other nodes before ticks end there.
+	Lead time.Duration
 
 	// Random makes a source of chance for the sampling, which one goroutine uses at a
 	// time. Any goroutine; nil = one that nobody can foretell.
@@ -144,6 +159,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Kick == nil {
 		c.Kick = func() {}
+	}
+	if c.KickSpeaking == nil {
+		c.KickSpeaking = func() {}
 	}
 	return c
 }

@@ -67,6 +67,7 @@ type keptSince struct {
 func (r *Room) keepLocked(b *Batch) {
 	if r.hub.cfg().ResumeAge < 0 {
 		r.forgetLocked(len(r.kept.list))
+		r.lost = b.Wall
 		return
 	}
 	r.kept.list = append(r.kept.list, keptBatch{Batch: b})
@@ -95,7 +96,12 @@ func (r *Room) weighLocked() (kept bool) {
 }
 
 // forgetLocked forgets the n oldest kept batches.
-func (r *Room) forgetLocked(n int) { r.hub.keeping.bytes.Add(-int64(r.kept.dropFirst(n))) }
+func (r *Room) forgetLocked(n int) {
+	if n > 0 {
+		r.lost = r.kept.list[n-1].Wall
+	}
+	r.hub.keeping.bytes.Add(-int64(r.kept.dropFirst(n)))
+}
 
 // forget forgets kept batches up to seq and returns how many.
 func (r *Room) forget(seq uint64) (n int) {
@@ -159,7 +165,14 @@ func (h *Hub) Kept() (bytes int64, dropped uint64) {
 // A foreign encoding was made of those only that somebody wanted it of, so who has one
 // cannot resume.
 func (r *Room) resumeLocked(req *JoinRequest, e *Entry) {
-	if req.Encoding.Foreign() || req.Epoch != r.epoch || req.Since > r.seq {
+	if req.Encoding.Foreign() {
+		return
+	}
+	if req.Epoch != r.epoch && req.After != 0 {
+		r.resumeAfterLocked(req.After, e)
+		return
+	}
+	if req.Epoch != r.epoch || req.Since > r.seq {
 		return
 	}
 	if req.Since < r.seq {
@@ -170,6 +183,22 @@ func (r *Room) resumeLocked(req *JoinRequest, e *Entry) {
 		e.total = next.Total - uint64(next.Comments)
 	}
 	e.Seq, e.Resumed = req.Since, true
+}
+
+// resumeAfterLocked lets e, who was on another node, begin with the first batch that
+// may have a comment it has not seen. Some of what it gets it has.
+func (r *Room) resumeAfterLocked(after uint64, e *Entry) {
+	from := IDTime(after) - overlapMs
+	if r.whole == 0 || r.whole > from || r.lost >= from {
+		return
+	}
+	e.Resumed = true
+	for _, b := range r.kept.list {
+		if b.Wall >= from {
+			e.Seq, e.total = b.Seq-1, b.Total-uint64(b.Comments)
+			return
+		}
+	}
 }
 
 // older returns a kept batch, or nil, and the encoding in which it may be read: while

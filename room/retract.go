@@ -14,7 +14,8 @@ func (r *Room) Retract(id uint64, now, wall int64) (found, sealNow bool, err err
 	r.openLocked(now)
 	r.pending = appendRetract(r.pending, id, wall)
 	r.closeLocked(mark{kind: KindRetract})
-	return found, r.dirtyLocked(now), nil
+	speak := r.speakLocked(&Comment{Kind: KindRetract, Target: id}, r.hub.newID(wall), now, wall)
+	return found, r.dirtyLocked(now, speak), nil
 }
 
 // Clear forgets the history, what chat is pending and the superchats that run;
@@ -26,6 +27,12 @@ func (r *Room) Clear(now, wall int64) (sealNow bool, err error) {
 		r.mu.Unlock()
 		return false, err
 	}
+	r.clearLocked(now, wall)
+	speak := r.speakLocked(&Comment{Kind: KindRetract}, r.hub.newID(wall), now, wall)
+	return r.dirtyLocked(now, speak), nil
+}
+
+func (r *Room) clearLocked(now, wall int64) {
 	r.dropPendingLocked(func(i int) bool { return r.marks[i].kind == KindChat })
 	r.recent, r.running = history{}, nil
 	if r.over != nil {
@@ -34,7 +41,6 @@ func (r *Room) Clear(now, wall int64) (sealNow bool, err error) {
 	r.openLocked(now)
 	r.pending = appendClear(r.pending, wall)
 	r.closeLocked(mark{kind: KindRetract, key: clearKey})
-	return r.dirtyLocked(now), nil
 }
 
 // withdrawLocked removes a comment from all that the room still gives out.
@@ -65,8 +71,9 @@ func (r *Room) dropPendingLocked(drop func(i int) bool) {
 	if len(all.marks) == 0 {
 		return
 	}
+	before := uint64(standing(all.marks))
 	left := all.appendTo(comments{all.text[:0], all.marks[:0]}, func(i int) bool { return !drop(i) })
-	withdrawn := uint64(len(all.marks) - len(left.marks))
+	withdrawn := before - uint64(standing(left.marks))
 	r.withdrawn += withdrawn
 	r.hub.withdrawn.Add(withdrawn)
 	r.pending, r.marks = r.pending[:prefixRoom+len(left.text)], left.marks

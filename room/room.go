@@ -24,10 +24,12 @@ type Room struct {
 	name  string
 	epoch string
 	hub   *Hub
+	place int64 // of its ticks among those of all rooms, as a part of a tick of 1<<16
 
 	// Atomic; any goroutine.
 	passMax atomic.Int64 // longest pass reported since the last seal, ns
 	present atomic.Int64 // members, as online
+	abroad  atomic.Int64 // members on other nodes, as elsewhere
 	tick    atomic.Int64 // present least time between two batches, ns
 
 	settings atomic.Pointer[Settings] // in force, never nil, never changed
@@ -59,6 +61,11 @@ type Room struct {
 	running    superchats
 	kept       keptBatches
 	posted     uint64 // the newest batch that is encoded and in every inbox
+	said       outgoing
+	heard      map[uint16]uint64 // newest id by the node it came from; nil = none has come
+	elsewhere  int               // members that other nodes have
+	whole      int64             // Unix ms since when nothing was missed that other nodes said
+	lost       int64             // when the newest batch was sealed that is kept no more, Unix ms
 	gone       bool
 	emptied    int64 // when the last member left, or the room was made
 	books
@@ -75,8 +82,11 @@ type books struct {
 	audit     bookkeeper
 }
 
-// Online returns how many members the room has.
-func (r *Room) Online() int { return int(r.present.Load()) }
+// Online returns how many members the room has, those on other nodes included.
+func (r *Room) Online() int { return int(r.present.Load() + r.abroad.Load()) }
+
+// Here returns how many members the room has on this node.
+func (r *Room) Here() int { return int(r.present.Load()) }
 
 // Name returns the room's name.
 func (r *Room) Name() string { return r.name }
@@ -102,19 +112,26 @@ func (r *Room) Publish(c *Comment, now, wall int64) (id uint64, sealNow bool, er
 		if err == ErrFull {
 			r.refused++
 			r.hub.refused.Add(1)
+			r.unspokenLocked(1)
 		}
 		r.mu.Unlock()
 		return 0, false, err
 	}
-	id = r.hub.nextID.Add(1)
+	id = r.hub.newID(wall)
+	r.takeInLocked(c, id, now, wall)
+	speak := r.speakLocked(c, id, now, wall)
+	sealNow = r.dirtyLocked(now, speak)
+	return id, sealNow, nil
+}
+
+// takeInLocked appends a comment to what is pending.
+func (r *Room) takeInLocked(c *Comment, id uint64, now, wall int64) {
 	from := r.openLocked(now)
 	r.pending = appendComment(r.pending, c, id, wall)
-	r.closeLocked(mark{key: c.Key, kind: c.Kind, role: c.Role})
+	r.closeLocked(mark{key: c.Key, id: id, count: uint32(c.Count), kind: c.Kind, role: c.Role})
 	if c.Kind == KindSuperchat && c.Duration > 0 {
 		r.runLocked(c, id, from, now)
 	}
-	sealNow = r.dirtyLocked(now)
-	return id, sealNow, nil
 }
 
 // openLocked makes ready for another pending comment and returns where it begins.
@@ -135,7 +152,7 @@ func (r *Room) closeLocked(m mark) {
 	m.end = uint32(len(r.pending) - prefixRoom)
 	r.marks = append(r.marks, m)
 	r.fleeting = r.fleeting || m.fleeting()
-	r.audit.take(1)
+	r.audit.take(uint64(m.stands()))
 }
 
 // runLocked has the pending superchat that begins at from shown to who joins, once
@@ -164,7 +181,8 @@ func (r *Room) Like(n uint64, now int64) (sealNow bool, err error) {
 		return false, ErrGone
 	}
 	r.likes += n
-	return r.dirtyLocked(now), nil
+	speak := r.likedLocked(n, now)
+	return r.dirtyLocked(now, speak), nil
 }
 
 // takesLocked returns nil if a comment with so many bytes of text fits into this
@@ -174,14 +192,20 @@ func (r *Room) takesLocked(text int, prior bool) error {
 	if r.gone {
 		return ErrGone
 	}
-	comments, bytes := r.hub.cfg().PendingComments, r.hub.cfg().PendingBytes
-	if prior {
-		comments, bytes = 2*comments, 2*bytes
-	}
-	if len(r.marks) < comments && len(r.pending)+text < bytes {
+	if r.hasSpace(len(r.marks), len(r.pending), text, prior) {
 		return nil
 	}
 	return ErrFull
+}
+
+// hasSpace reports whether beside so many comments with so many bytes there is space
+// for one with that much text.
+func (r *Room) hasSpace(comments, bytes, text int, prior bool) bool {
+	most, bytesMost := r.hub.cfg().PendingComments, r.hub.cfg().PendingBytes
+	if prior {
+		most, bytesMost = 2*most, 2*bytesMost
+	}
+	return comments < most && bytes+text < bytesMost
 }
 
 // firstSizeLocked is the capacity a batch begins with: what the last one needed,
@@ -195,19 +219,21 @@ func (r *Room) firstSizeLocked(now int64) int {
 
 // dirtyLocked sees to it that the room gets sealed: it puts it into the due
 // list, or answers true if that is to happen at once. It unlocks r.mu, since the
-// due list has its own lock.
-func (r *Room) dirtyLocked(now int64) (sealNow bool) {
+// due list has its own lock. speak is what speakLocked said.
+func (r *Room) dirtyLocked(now int64, speak speech) (sealNow bool) {
 	if r.queued {
 		r.mu.Unlock()
+		r.announce(speak)
 		return false
 	}
 	r.queued = true
 	r.due, r.quiet = now, true
-	if next := r.sealed + r.tick.Load(); r.everSeal && next > now {
+	if next := r.nextSealLocked(); r.everSeal && next > now {
 		r.due, r.quiet = next, false
 	}
 	due := r.due
 	r.mu.Unlock()
+	r.announce(speak)
 	if due <= now {
 		return true
 	}

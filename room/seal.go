@@ -8,7 +8,7 @@ type taken struct {
 	head     sealHead
 	lag      int64
 
-	merged, sampled int // by the governor
+	sampled int // by the governor
 
 	// Guarded by the room's mutex while the governor is at work: what came too late
 	// to be left out, but must not get into the history.
@@ -45,8 +45,8 @@ func (r *Room) takeLocked(now, wall int64) taken {
 		t.pending = make([]byte, prefixRoom, 2*prefixRoom)
 	}
 	t.head = sealHead{room: r.name, seq: r.seq + 1, wall: wall, online: -1, likes: r.likes, sampled: r.refused}
-	if r.online != r.shown {
-		t.head.online, r.shown = r.online, r.online
+	if online := r.online + r.elsewhere; online != r.shown {
+		t.head.online, r.shown = online, online
 	}
 	r.liked += r.likes
 	r.sizeHint = len(t.pending) + len(t.pending)/4 + suffixRoom
@@ -73,16 +73,17 @@ func (r *Room) governLocked(t taken, b budget) taken {
 // commitLocked makes t the room's next batch.
 func (r *Room) commitLocked(t *taken) *Batch {
 	sent := comments{t.pending[prefixRoom:], t.marks}
+	merged := standing(t.marks) - len(t.marks) // here, or on the node where they were said
 	r.seq++
 	r.total += uint64(len(t.marks))
-	r.merged += uint64(t.merged)
+	r.merged += uint64(merged)
 	r.sampled += uint64(t.sampled)
-	r.hub.merged.Add(uint64(t.merged))
+	r.hub.merged.Add(uint64(merged))
 	r.hub.sampled.Add(uint64(t.sampled))
 	t.head.sampled += uint64(t.sampled)
 	b := &Batch{
-		Room: r, Seq: r.seq, Comments: len(t.marks), Total: r.total,
-		Merged: t.merged, Sampled: int(t.head.sampled), Lag: t.lag, shards: r.wanted,
+		Room: r, Seq: r.seq, Wall: t.head.wall, Comments: len(t.marks), Total: r.total,
+		Merged: merged, Sampled: int(t.head.sampled), Lag: t.lag, shards: r.wanted,
 		Likes: r.liked, Visits: r.visits,
 	}
 	b.frame(t.pending, &t.head)
@@ -114,7 +115,7 @@ func (r *Room) Posted() {
 	r.mu.Lock()
 	pending := r.pendingLocked()
 	r.queued = pending
-	r.due, r.quiet = r.sealed+r.tick.Load(), false
+	r.due, r.quiet = r.nextSealLocked(), false
 	r.posted = r.seq
 	due, seq, sealed, kept := r.due, r.seq, r.sealed, r.weighLocked()
 	r.mu.Unlock()

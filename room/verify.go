@@ -151,9 +151,9 @@ func (r *Room) check(shard, members int) {
 		panic(fmt.Sprintf("room: %s: gone %v, online %d, present %d, %d over all shards; shard %d has %d members, counted as %d",
 			r.name, r.gone, r.online, r.present.Load(), sum, shard, members, r.members[shard]))
 	}
-	pending := uint64(len(r.marks))
+	pending := uint64(standing(r.marks))
 	if r.over != nil {
-		pending += uint64(len(r.over.marks))
+		pending += uint64(standing(r.over.marks))
 	}
 	if b := &r.books; b.audit.taken != b.total+b.merged+b.sampled+b.withdrawn+pending {
 		panic(fmt.Sprintf("room: %s: took %d comments, sent %d, merged %d, sampled %d, withdrawn %d, pending %d",

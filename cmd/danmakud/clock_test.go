@@ -24,7 +24,7 @@ var wallClocks = map[string]string{
 	"cmd/danmakud/internal/server: sweepTokens":  "likewise",
 	"cmd/danmakud/internal/server: revoke":       "tokens issued before are revoked, by their issuer's clock",
 	"cmd/danmakud/internal/server: newServer":    "names this run, so that sequences of two runs are told apart",
-	"cmd/danmakud/internal/server: firstID":      "comment ids rise over restarts",
+	"room: FirstID":                              "comment ids rise over restarts",
 }
 
 // wallReaders are the methods that make wall time of a time.Time, or take its

@@ -80,10 +80,13 @@ func number(uid string) uint64 {
 // know whether they are equal.
 func small(text string) uint64 { return uint64(crc32.ChecksumIEEE([]byte(text)) & 0x7FFFFFFF) }
 
-// idNumber is the 48 bits that a comment's id stands for, which are good for numbers
-// in JavaScript.
+// idNumber is what of a comment's id is good for numbers in JavaScript, 53 bits: all of
+// it, or without the upper bits of its node's number.
 func idNumber(id string) uint64 {
 	n, _ := room.ParseID(id) // it is one
+	if node := room.IDNode(n); node != 0 {
+		n = n>>16<<5 | uint64(node&31)
+	}
 	return n
 }
 

@@ -230,7 +230,7 @@ func newServer(ctx context.Context, c config.Config, log *slog.Logger, o Options
 	s.callback = newCallback(s)
 	rooms := roomConfig(&c)
 	rooms.Shards, rooms.Ring = loops, c.Ring
-	rooms.Epoch, rooms.FirstID = strconv.FormatInt(s.started.UnixMilli(), 36), firstID(s.started)
+	rooms.Epoch, rooms.FirstID = strconv.FormatInt(s.started.UnixMilli(), 36), room.FirstID(s.started)
 	rooms.Kick = s.sealer.wake
 	rooms.SettingsOf, rooms.Encoders = s.desk.Settings, s.encoders()
 	if s.spool, err = poller.NewSpool(spoolMax); err == nil {
@@ -345,13 +345,6 @@ func (s *Server) closeSpool() {
 
 // now is the loops' clock.
 func (s *Server) now() int64 { return poller.Now() }
-
-// firstID makes comment ids rise over restarts, however soon one follows: 2^8 of
-// them for every millisecond since 2026, more than a node publishes, in 48 bits
-// until the year 2060.
-func firstID(t time.Time) uint64 {
-	return uint64(t.UnixMilli()-time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()) << 8
-}
 
 // originPolicy allows pages of the host itself and those of the operator's list.
 func originPolicy(allow []string) (func(origin, host string) bool, error) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/config"
 	"github.com/danmakud/danmakud/poller"
+	"github.com/danmakud/danmakud/room"
 	"github.com/danmakud/danmakud/wsproto"
 	"github.com/gorilla/websocket"
 )
@@ -615,11 +616,11 @@ func TestIDsRiseOverRestarts(t *testing.T) {
 	first := time.Now()
 	for soon := time.Millisecond; soon < 3*time.Second; soon *= 3 {
 		published := uint64(100 * soon / time.Millisecond) // 100,000 a second
-		if next := firstID(first.Add(soon)); next <= firstID(first)+published {
-			t.Errorf("a restart after %v begins at %d, the process before had got to %d", soon, next, firstID(first)+published)
+		if next := room.FirstID(first.Add(soon)); next <= room.FirstID(first)+published {
+			t.Errorf("a restart after %v begins at %d, the process before had got to %d", soon, next, room.FirstID(first)+published)
 		}
 	}
-	if end := firstID(time.Date(2060, 1, 1, 0, 0, 0, 0, time.UTC)); end >= 1<<48 {
+	if end := room.FirstID(time.Date(2060, 1, 1, 0, 0, 0, 0, time.UTC)); end >= 1<<48 {
 		t.Errorf("%d in 2060 does not fit into 48 bits", end)
 	}
 }
