@@ -34,6 +34,7 @@ type Config struct {
 	Governor
 	Replay
 	Packets
+	Nodes
 
 	// File is the TOML file the other settings were read from; empty: none.
 	File string

@@ -80,6 +80,7 @@ var sections = []section{
 	{"Governor", tableGovernor},
 	{"History, resume and archive", tableReplay},
 	{"Packets of Bilibili and goim", tablePackets},
+	{"Other nodes", tableCluster},
 }
 
 // table is all of them in a row.

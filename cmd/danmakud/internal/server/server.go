@@ -29,6 +29,7 @@ import (
 
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/admin"
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/archive"
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/cluster"
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/config"
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/doctor"
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/dplayer"
@@ -73,6 +74,7 @@ type Server struct {
 	metrics   *metrics
 	behind    *behind
 	callback  *callback
+	nodes     *cluster.Node // nil = this one is by itself
 
 	revocations *token.Revocations
 	desk        *moderation.Desk
@@ -225,6 +227,10 @@ func newServer(ctx context.Context, c config.Config, log *slog.Logger, o Options
 		s.release()
 		return nil, err
 	}
+	if err := s.joinCluster(ctx, &c); err != nil {
+		s.release()
+		return nil, err
+	}
 	s.sealer = newSealer(s)
 	s.behind = newBehind(s)
 	s.callback = newCallback(s)
@@ -298,6 +304,9 @@ func (s *Server) Start() {
 			}
 		}()
 	}
+	if s.nodes != nil {
+		s.nodes.Start(s.clusterStatus)
+	}
 	s.reactor.Start()
 	var addresses []string
 	for _, a := range s.reactor.Addrs() {
@@ -331,6 +340,9 @@ func (s *Server) Close() error {
 // release closes what is no viewer's and no listener's, when nothing uses it any more.
 func (s *Server) release() {
 	s.endReviews()
+	if s.nodes != nil {
+		s.nodes.Close()
+	}
 	s.closeArchive()
 	if err := s.desk.Close(); err != nil {
 		s.log.Error("moderation not closed", "error", err)

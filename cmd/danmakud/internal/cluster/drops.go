@@ -1,0 +1,59 @@
+package cluster
+
+import (
+	"sync"
+	"time"
+)
+
+// drop is why something on the bus went nowhere.
+type drop uint8
+
+const (
+	dropForeign  drop = iota // no message of danmakud, or one that is not as it must be
+	dropShards               // of a node with other --bus-shards
+	dropVersion              // of another version of the bus
+	dropUnknown              // of a kind that this node does not know
+	dropBusy                 // too many questions at one time
+	dropUnsent               // an answer or report that could not be sent
+	dropLarge                // more than a message may have
+	dropOld                  // ticks that came again, or of a life of the node that is over
+	dropStale                // chat that waited too long for the bus
+	dropFull                 // ticks for which the queue to the bus had no place
+	dropOverflow             // ticks that came faster than they could be heard
+	drops
+)
+
+var dropNames = [drops]string{"foreign", "shards", "version", "unknown", "busy", "unsent", "large", "old", "stale", "full", "overflow"}
+
+// Drops returns the reasons, and how often each was; any goroutine.
+func (n *Node) Drops() map[string]uint64 {
+	all := make(map[string]uint64, drops)
+	for i, name := range dropNames {
+		all[name] = n.dropped[i].Load()
+	}
+	return all
+}
+
+func (n *Node) drop(d drop) { n.dropped[d].Add(1) }
+
+// rareness lets each warning through once in warnEvery.
+type rareness struct {
+	mu sync.Mutex
+	// Guarded by mu.
+	last map[string]time.Time
+}
+
+const warnEvery = 10 * time.Second
+
+func (r *rareness) allow(what string, now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now.Sub(r.last[what]) < warnEvery {
+		return false
+	}
+	if r.last == nil {
+		r.last = make(map[string]time.Time)
+	}
+	r.last[what] = now
+	return true
+}
