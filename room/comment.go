@@ -53,6 +53,9 @@ func ParseMode(s string) (Mode, bool) { i, ok := indexOf(modeNames[:], s); retur
 // ParseSize finds a size by its name on the wire; "" is the default.
 func ParseSize(s string) (Size, bool) { i, ok := indexOf(sizeNames[:], s); return Size(i), ok }
 
+// ParseKind finds a kind by its name on the wire; "" is the default.
+func ParseKind(s string) (Kind, bool) { i, ok := indexOf(kindNames[:], s); return Kind(i), ok }
+
 func indexOf(names []string, s string) (int, bool) {
 	if s == "" {
 		return 0, true

@@ -214,6 +214,19 @@ func (h *Hub) List(after string, limit int) []Info {
 	return infos
 }
 
+// Each calls f with every room there is, in no order and with no lock held.
+func (h *Hub) Each(f func(r *Room)) {
+	h.mu.Lock()
+	all := make([]*Room, 0, len(h.rooms))
+	for _, r := range h.rooms {
+		all = append(all, r)
+	}
+	h.mu.Unlock()
+	for _, r := range all {
+		f(r)
+	}
+}
+
 // Rooms returns how many rooms there are.
 func (h *Hub) Rooms() int { return int(h.count.Load()) }
 

@@ -25,6 +25,7 @@ type Entry struct {
 	Superchats []byte    // those that run, likewise, each with the seconds it has left
 	Settings   *Settings // in force; read only
 	Resume     bool      // it was asked for
+	Degraded   bool      // what is said on other nodes does not come at present; the caller sets it
 	Resumed    bool      // and all batches after the one asked for will come
 
 	total       uint64 // comments up to and including Seq

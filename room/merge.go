@@ -18,7 +18,9 @@ func (r *Room) Merge(heard []Heard, likes, sampled uint64, now int64) (took int,
 		return 0, false, ErrGone
 	}
 	for i := range heard {
-		if h := &heard[i]; r.freshLocked(h.ID) && r.mergeLocked(h, now) {
+		h := &heard[i]
+		old := h.ID == 0 && h.Comment.Kind == KindRetract // out of a batch, where it has no id
+		if (old || r.freshLocked(h.ID)) && r.mergeLocked(h, now) {
 			took++
 		}
 	}
@@ -97,25 +99,59 @@ func (r *Room) SetElsewhere(n int) {
 // SetWhole tells that since that moment, in Unix milliseconds, nothing was missed that
 // was said on other nodes; 0 = it was. Who comes from another node can resume from then
 // on.
-func (r *Room) SetWhole(since int64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.whole = since
-}
+func (r *Room) SetWhole(since int64) { r.whole.Store(since) }
+
+// Whole returns what SetWhole was told last.
+func (r *Room) Whole() int64 { return r.whole.Load() }
 
 // Twice returns how many comments came from other nodes that had come before.
 func (h *Hub) Twice() uint64 { return h.twice.Load() }
 
-// Kept returns the batches that are kept for who resumes, the oldest first. Those that
-// are encoded and in every inbox only.
-func (r *Room) Kept() []*Batch {
+// KeptBatches returns the batches that are kept for who resumes, the oldest first, as far
+// as they are encoded and in every inbox, and since when they have all that was said, in
+// Unix milliseconds; 0 = they have not.
+func (r *Room) KeptBatches() (all []*Batch, since int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var all []*Batch
 	for _, b := range r.kept.list {
 		if b.Seq <= r.posted {
 			all = append(all, b.Batch)
 		}
 	}
-	return all
+	if since = r.whole.Load(); since != 0 && r.lost >= since {
+		since = r.lost + 1
+	}
+	return all, since
+}
+
+// Restore puts a batch that was sealed on another node behind those that the room keeps,
+// for who joins later: nobody may be in the room, since nobody gets it. wall is when it
+// was sealed there. It reports whether it could. Errors: ErrGone.
+func (r *Room) Restore(heard []Heard, now, wall int64) (restored bool, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.gone {
+		return false, ErrGone
+	}
+	if r.online > 0 || r.queued || r.pendingLocked() {
+		return false, nil
+	}
+	for i := range heard {
+		h := &heard[i]
+		if h.ID == 0 && h.Comment.Kind == KindRetract || r.freshLocked(h.ID) {
+			r.mergeLocked(h, now)
+		}
+	}
+	if !r.pendingLocked() {
+		return true, nil
+	}
+	sealed, ever := r.sealed, r.everSeal
+	t := r.takeLocked(now, wall)
+	r.sealed, r.everSeal = sealed, ever // the room is as quiet as it was
+	r.commitLocked(&t)
+	r.posted = r.seq
+	if r.weighLocked() {
+		r.hub.noteKept(r, r.seq, now)
+	}
+	return true, nil
 }

@@ -39,6 +39,9 @@ func AppendWelcome(dst []byte, e *Entry, v *Viewer) []byte {
 	if e.Resume {
 		dst = strconv.AppendBool(append(dst, `,"resumed":`...), e.Resumed)
 	}
+	if e.Degraded {
+		dst = append(dst, `,"degraded":true`...)
+	}
 	dst = appendSettings(dst, e.Settings)
 	if len(e.Superchats) > 0 {
 		dst = append(dst, `,"superchats":[`...)

@@ -25,8 +25,8 @@ type speech struct {
 	due   int64
 }
 
-// Said is what was said in one room since it was taken before. It lives until the
-// function returns that it is given to, and must not be changed.
+// Said is what was said in one room since it was taken before. It may be kept, and must
+// not be changed.
 type Said struct {
 	Room     string
 	Comments []Spoken

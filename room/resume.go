@@ -118,11 +118,16 @@ func (r *Room) forget(seq uint64) (n int) {
 
 // keep notes that a room has kept a batch, and forgets what is too old or too much.
 func (h *Hub) keep(r *Room, seq uint64, now int64) {
+	h.noteKept(r, seq, now)
+	h.forgetOld(now)
+}
+
+// noteKept notes that a room has kept a batch.
+func (h *Hub) noteKept(r *Room, seq uint64, now int64) {
 	k := &h.keeping
 	k.mu.Lock()
 	k.queue = append(k.queue, keptSince{r, seq, now})
 	k.mu.Unlock()
-	h.forgetOld(now)
 }
 
 // forgetOld forgets the kept batches that are too old, and the oldest of any room
@@ -189,7 +194,7 @@ func (r *Room) resumeLocked(req *JoinRequest, e *Entry) {
 // may have a comment it has not seen. Some of what it gets it has.
 func (r *Room) resumeAfterLocked(after uint64, e *Entry) {
 	from := IDTime(after) - overlapMs
-	if r.whole == 0 || r.whole > from || r.lost >= from {
+	if whole := r.whole.Load(); whole == 0 || whole > from || r.lost >= from {
 		return
 	}
 	e.Resumed = true

@@ -27,6 +27,7 @@ type Room struct {
 	place int64 // of its ticks among those of all rooms, as a part of a tick of 1<<16
 
 	// Atomic; any goroutine.
+	whole   atomic.Int64 // Unix ms since when nothing was missed that other nodes said; 0 = something was
 	passMax atomic.Int64 // longest pass reported since the last seal, ns
 	present atomic.Int64 // members, as online
 	abroad  atomic.Int64 // members on other nodes, as elsewhere
@@ -64,7 +65,6 @@ type Room struct {
 	said       outgoing
 	heard      map[uint16]uint64 // newest id by the node it came from; nil = none has come
 	elsewhere  int               // members that other nodes have
-	whole      int64             // Unix ms since when nothing was missed that other nodes said
 	lost       int64             // when the newest batch was sealed that is kept no more, Unix ms
 	gone       bool
 	emptied    int64 // when the last member left, or the room was made

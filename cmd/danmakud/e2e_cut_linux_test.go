@@ -95,20 +95,6 @@ func (s *instance) chatter(room string) {
 	}()
 }
 
-// awaitOnline waits until so many are in the room.
-func (s *instance) awaitOnline(room string, want int) {
-	s.t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
-		got := s.online(room)
-		if got == want {
-			return
-		}
-		if time.Now().After(deadline) {
-			s.t.Fatalf("%d are online in %s, want %d", got, room, want)
-		}
-	}
-}
-
 // TestCutLinkRestored: a link that comes back in time has cost nobody the
 // connection, nor a batch without notice.
 func TestCutLinkRestored(t *testing.T) {

@@ -315,3 +315,17 @@ func (s *instance) online(room string) int {
 	}
 	return info.Online
 }
+
+// awaitOnline waits until so many are in the room.
+func (s *instance) awaitOnline(room string, want int) {
+	s.t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		got := s.online(room)
+		if got == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("%d are online in %s, want %d", got, room, want)
+		}
+	}
+}

@@ -57,6 +57,7 @@ type message struct {
 	Role     string    `json:"role"`
 	History  []comment `json:"history"`
 	Resumed  *bool     `json:"resumed"`
+	Degraded bool      `json:"degraded"`
 	Settings struct {
 		Closed   bool   `json:"closed"`
 		SlowMode int64  `json:"slow_mode_ms"`

@@ -163,6 +163,9 @@ func (n *Node) handle(m *nats.Msg) {
 	case got.Shards != n.options.Shards:
 		n.drop(dropShards)
 		n.warnShards(got)
+		if got.Kind == kindHello {
+			n.say(kindReport, nil) // from which it sees that it does not fit
+		}
 		return
 	}
 	if f := n.listeners.told[got.Kind]; f != nil && m.Reply == "" {

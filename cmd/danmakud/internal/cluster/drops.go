@@ -25,15 +25,6 @@ const (
 
 var dropNames = [drops]string{"foreign", "shards", "version", "unknown", "busy", "unsent", "large", "old", "stale", "full", "overflow"}
 
-// Drops returns the reasons, and how often each was; any goroutine.
-func (n *Node) Drops() map[string]uint64 {
-	all := make(map[string]uint64, drops)
-	for i, name := range dropNames {
-		all[name] = n.dropped[i].Load()
-	}
-	return all
-}
-
 func (n *Node) drop(d drop) { n.dropped[d].Add(1) }
 
 // rareness lets each warning through once in warnEvery.

@@ -7,10 +7,12 @@ import (
 	"encoding/json"
 	"fmt"
 	randv2 "math/rand/v2"
+	"regexp"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/danmakud/danmakud/room"
 	"github.com/nats-io/nats.go"
 )
 
@@ -33,14 +35,40 @@ type Node struct {
 
 	control chan *nats.Msg // what nodes tell and ask
 	turns   chan struct{}  // those who answer
+	heard   chan *nats.Msg // ticks
+	spoken  chan struct{}  // a room became due before all others
+	silent  chan struct{}  // closed when nothing more will be said
+	rooms   Rooms          // of this node
 
 	// Atomic; any goroutine.
-	dropped   [drops]atomic.Uint64
-	answering atomic.Int64
-	number    atomic.Uint32
+	dropped       [drops]atomic.Uint64
+	chatDropped   atomic.Uint64 // comments that did not go out
+	ticksSent     atomic.Uint64
+	bytesSent     atomic.Uint64 // of ticks
+	ticksHeard    atomic.Uint64
+	commentsHeard atomic.Uint64
+	gaps          atomic.Uint64 // ticks of others that never came
+	commentsLost  atomic.Uint64 // comments in them
+	unprepared    atomic.Uint64 // rooms whose history could not be fetched in time
+	answering     atomic.Int64
+	number        atomic.Uint32
 
-	peers  peers
-	warned rareness
+	// Each has its own lock.
+	peers     peers
+	warned    rareness
+	outbox    outbox
+	inbox     inbox
+	shards    shards
+	preparing preparations
+	counts    counts
+	newcomer  atomic.Bool // somebody is there who knows nothing of this node's rooms
+
+	out     []outgoing   // by shard; owned by RoutineSend
+	scratch []room.Heard // owned by RoutineHear
+
+	progressMu sync.Mutex
+	// Guarded by progressMu.
+	progress map[shardNode]progress
 
 	self    Peer           // id, start, name and address
 	running sync.WaitGroup // its goroutines
@@ -54,15 +82,24 @@ type Status struct {
 
 // Kinds of messages of this file.
 const (
-	kindReport = "report" // told: a Peer
+	kindReport = "report" // told: a report
 	kindLeave  = "leave"  // told: nothing; the node is going
-	kindHello  = "hello"  // told by who begins: a Peer; the others report at once
+	kindHello  = "hello"  // told by who begins: a report; the others answer with theirs at once
 )
 
 // Join connects to the bus and gets to know who is there. Start begins to hear and
 // speak. Errors: ErrRefused, ErrMismatch, what is wrong with a file.
 func Join(ctx context.Context, o Options) (*Node, error) {
-	n := &Node{options: o, control: make(chan *nats.Msg, controlPlaces), turns: make(chan struct{}, answersAtOnce)}
+	n := &Node{
+		options: o, control: make(chan *nats.Msg, controlPlaces), turns: make(chan struct{}, answersAtOnce),
+		heard: make(chan *nats.Msg, heardPlaces), spoken: make(chan struct{}, 1), silent: make(chan struct{}),
+		out: make([]outgoing, o.Shards), progress: make(map[shardNode]progress),
+	}
+	n.outbox.most, n.outbox.ready = o.QueueMax, make(chan struct{}, 1)
+	n.inbox.ready = make(chan struct{}, 1)
+	n.shards.heard = make(map[uint32]*heardShard)
+	n.counts.elsewhere = make(map[string]map[string]count)
+	n.preparing.turns, n.preparing.byRoom = make(chan struct{}, preparesAtOnce), make(map[string]*preparation)
 	n.peers.byID = make(map[string]*Peer)
 	n.listeners.told = make(map[string]func(string, json.RawMessage))
 	n.listeners.asked = make(map[string]func(context.Context, string, json.RawMessage) (any, error))
@@ -73,6 +110,8 @@ func Join(ctx context.Context, o Options) (*Node, error) {
 	if n.link, err = dial(&n.options); err != nil {
 		return nil, err
 	}
+	n.OnAsked(kindWho, n.answerWho)
+	n.OnAsked(kindHistory, n.answerHistory)
 	n.OnTold(kindReport, n.heardReport)
 	n.OnTold(kindHello, n.heardHello)
 	n.OnTold(kindLeave, func(node string, _ json.RawMessage) { n.forget(n.peers.remove(node), "left") })
@@ -95,7 +134,7 @@ func (n *Node) meet(ctx context.Context) error {
 	if !n.link.up() {
 		return nil
 	}
-	n.say(kindHello)
+	n.say(kindHello, nil)
 	patience := time.After(helloTime)
 	for {
 		select {
@@ -124,61 +163,81 @@ func (n *Node) freeNumber() uint16 {
 	}
 }
 
-// Start begins to report, hear and speak. status is asked for each report.
-func (n *Node) Start(status func() Status) {
-	n.status = status
-	n.running.Add(2)
-	go n.RoutineControl()
-	go n.RoutineReport()
+// Start begins to report, and to hear and speak for these rooms. status is asked for
+// each report.
+func (n *Node) Start(rooms Rooms, status func() Status) {
+	n.status, n.rooms = status, rooms
+	rooms.Hub().SetNode(n.Number())
+	rooms.Hub().SetPhase(time.Now().UnixNano() - rooms.Now())
+	for _, routine := range []func(){
+		n.RoutineControl, n.RoutineReport, n.RoutineSpeak, n.RoutineSend, n.RoutineReceive, n.RoutineHear, n.RoutineTidy,
+	} {
+		n.running.Add(1)
+		go routine()
+	}
 }
 
 // Close says that the node is going and ends it.
 func (n *Node) Close() {
+	n.finish()
+	n.running.Wait()
 	if n.link.up() {
 		n.Tell(kindLeave, nil)
 		ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
 		n.link.flush(ctx)
 		cancel()
 	}
-	n.finish()
-	n.running.Wait()
 	n.link.close()
+}
+
+// report is what a node tells of itself.
+type report struct {
+	Peer
+	// Rooms has viewers by room, of some rooms; 0 = none any more.
+	Rooms map[string]int `json:"rooms,omitempty"`
 }
 
 // RoutineReport tells the others how this node is, and forgets those who tell nothing.
 func (n *Node) RoutineReport() {
 	defer n.running.Done()
 	for {
-		n.say(kindReport)
+		if n.link.up() {
+			for _, piece := range n.countsToTell(n.newcomer.Swap(false)) {
+				n.say(kindReport, piece)
+			}
+		}
 		wait := time.NewTimer(reportEvery - reportEvery/10 + randv2.N(reportEvery/5))
 		select {
 		case <-wait.C:
 		case <-n.link.changed:
-			wait.Stop()
 			n.linkChanged()
 		case <-n.ended.Done():
 			wait.Stop()
 			return
 		}
+		wait.Stop()
+		n.rooms.SetElsewhere(n.counts.forget("", time.Now()))
 		for _, p := range n.peers.expire(time.Now()) {
 			n.forget(p, "silent")
 		}
 	}
 }
 
-// linkChanged says hello where the link is back: others may have come meanwhile.
+// linkChanged says hello where the link is back: others may have come meanwhile. Of
+// what was said there nobody here knows.
 func (n *Node) linkChanged() {
-	if n.link.up() {
-		n.say(kindHello)
-	}
-}
-
-// say tells the others of this node.
-func (n *Node) say(kind string) {
+	all := func(string) bool { return true }
 	if !n.link.up() {
+		n.rooms.Missed(0, all)
 		return
 	}
-	if err := n.Tell(kind, n.Self()); err != nil {
+	n.rooms.Missed(time.Now().UnixMilli(), all)
+	n.say(kindHello, nil)
+}
+
+// say tells the others of this node, and of these of its rooms.
+func (n *Node) say(kind string, rooms map[string]int) {
+	if n.link.up() && n.Tell(kind, report{n.Self(), rooms}) != nil {
 		n.drop(dropUnsent)
 	}
 }
@@ -198,28 +257,58 @@ func (n *Node) Number() uint16 { return uint16(n.number.Load()) }
 // Peers returns the other nodes that are there, by name. Any goroutine.
 func (n *Node) Peers() []Peer { return n.peers.list() }
 
+// AppendSaid is room.Config.AppendSaid.
+func (n *Node) AppendSaid(p []byte, c *room.Comment, id uint64, wall int64) []byte {
+	return appendComment(p, c, id, wall)
+}
+
+// Lead is room.Config.Lead for rooms with that tick: time for the bus.
+func Lead(tick time.Duration) time.Duration { return min(max(tick/8, leadLeast), leadMost) }
+
+const (
+	leadLeast = 5 * time.Millisecond
+	leadMost  = 15 * time.Millisecond
+)
+
+// SpareHost returns HOST:PORT of another node to which a viewer may be sent, "" if there
+// is none: by chance, the emptier the likelier. Any goroutine.
+func (n *Node) SpareHost() string { return n.peers.spare(randv2.Float64()) }
+
 // Up reports whether the bus is there. Any goroutine.
 func (n *Node) Up() bool { return n.link.up() }
 
 func (n *Node) heardReport(node string, body json.RawMessage) {
-	var p Peer
-	if json.Unmarshal(body, &p) != nil || p.ID != node || p.Number == 0 {
+	var r report
+	if json.Unmarshal(body, &r) != nil || r.ID != node || r.Number == 0 || !address.MatchString(r.Advertise) || len(r.Name) > nameMax {
 		n.drop(dropForeign)
 		return
 	}
+	p := r.Peer
 	if n.peers.put(p, time.Now()) {
 		n.options.Log.Info("node joined", "node", p.Name, "id", p.ID, "advertise", p.Advertise)
+		n.newcomer.Store(true)
 	}
+	n.takeCounts(node, r.Rooms)
 	if self := n.Self(); p.Number == self.Number && p.before(&self) {
 		n.number.Store(uint32(n.freeNumber()))
+		if n.rooms != nil {
+			n.rooms.Hub().SetNode(n.Number())
+		}
 		n.options.Log.Warn("two nodes had the same number, this one has taken another", "node", p.Name)
 	}
 }
 
 func (n *Node) heardHello(node string, body json.RawMessage) {
 	n.heardReport(node, body)
-	n.say(kindReport)
+	n.say(kindReport, nil)
 }
+
+// address is what a node may say of where viewers reach it: it is told to viewers as it
+// stands.
+var address = regexp.MustCompile(`^[A-Za-z0-9.:_\[\]-]{0,260}$`)
+
+// nameMax bounds the name of a node.
+const nameMax = 256
 
 // forget does what is to be done when a node is no longer there; nil = it never was.
 func (n *Node) forget(p *Peer, why string) {
@@ -227,6 +316,9 @@ func (n *Node) forget(p *Peer, why string) {
 		return
 	}
 	n.options.Log.Info("node gone", "node", p.Name, "id", p.ID, "why", why)
+	if n.rooms != nil {
+		n.rooms.SetElsewhere(n.counts.forget(p.ID, time.Now()))
+	}
 }
 
 func (n *Node) subjectAll() string           { return n.options.Cluster + ".all" }

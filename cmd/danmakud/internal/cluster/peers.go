@@ -32,9 +32,6 @@ type Peer struct {
 	heard time.Time // when it was last heard of
 }
 
-// Load is how full it is, from 0 to 1.
-func (p *Peer) Load() float64 { return float64(p.Connections) / float64(max(1, p.Most)) }
-
 // before orders two nodes that want the same number: the elder keeps it.
 func (p *Peer) before(o *Peer) bool {
 	return cmp.Or(cmp.Compare(p.Started, o.Started), cmp.Compare(p.ID, o.ID)) < 0
@@ -101,6 +98,32 @@ func (t *peers) list() []Peer {
 	}
 	slices.SortFunc(all, func(a, b Peer) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
 	return all
+}
+
+// spare returns the address of a node that takes viewers, "" if there is none, chosen by
+// chance in proportion to its free places.
+func (t *peers) spare(random float64) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	free := 0
+	for _, p := range t.byID {
+		free += p.free()
+	}
+	at := int(random * float64(free))
+	for _, p := range t.byID {
+		if at -= p.free(); at < 0 && p.free() > 0 {
+			return p.Advertise
+		}
+	}
+	return ""
+}
+
+// free is how many viewers may be sent to a node.
+func (p *Peer) free() int {
+	if p.Advertise == "" || p.Draining || p.Behind {
+		return 0
+	}
+	return max(0, p.Most-p.Connections)
 }
 
 // numbered returns the node that has that number, or nil.

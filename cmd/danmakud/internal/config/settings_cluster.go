@@ -128,13 +128,16 @@ var tableCluster = []definition{
 			if c.Advertise == "" {
 				return nil
 			}
-			if host, port, err := net.SplitHostPort(c.Advertise); err != nil || host == "" || port == "" {
+			if host, port, err := net.SplitHostPort(c.Advertise); err != nil || host == "" || port == "" || !hostPort.MatchString(c.Advertise) {
 				return fmt.Errorf("--advertise %q: want HOST:PORT", c.Advertise)
 			}
 			return nil
 		},
 	},
 }
+
+// hostPort has the characters that an address may have, since it is told to viewers.
+var hostPort = regexp.MustCompile(`^[A-Za-z0-9.:_\[\]-]{1,260}$`)
 
 var clusterName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`)
 

@@ -29,11 +29,8 @@ var errAsked = errors.New("server: the site is being asked")
 // ask has the site asked about who wants to enter a room. The error is errAsked, or
 // refuses the upgrade; nil lets it go on.
 func (h *handler) ask(s poller.Slot, r *wsproto.Request, name string, who *person, head, rest []byte) error {
-	k := h.partial(s)
-	k.add(head)
-	k.add(rest)
-	if !h.charge(s) {
-		return &refusedEntry{wsproto.Refusal{Status: 503, Message: "too many unfinished requests; try again later", Header: []string{"Retry-After: 5"}}, reasonPartialFull}
+	if err := h.keepHead(s, head, rest); err != nil {
+		return err
 	}
 	q := question{
 		Room: name, User: who.user, Name: who.name, Role: who.role,
@@ -48,7 +45,10 @@ func (h *handler) ask(s poller.Slot, r *wsproto.Request, name string, who *perso
 	put := h.server.callback.put(&q, func(a answer) { h.loop.Post(func() { h.answered(at, a) }) })
 	if !put {
 		h.forgetPartial(s)
-		return h.failed()
+		if err := h.failed(); err != nil {
+			return err
+		}
+		return h.awaitRoom(s, name, who, head, rest)
 	}
 	h.asked[s] = &asking{who: who, room: name, head: len(head)}
 	h.loop.PauseRead(s, true)
@@ -70,13 +70,7 @@ func (h *handler) answered(at poller.Handle, a answer) {
 		h.server.callback.gone.Add(1)
 		return
 	}
-	defer func() {
-		// The loop knows no connection that a posted call is about.
-		if v := recover(); v != nil {
-			h.loop.Close(s, poller.ReasonPanic)
-			panic(v)
-		}
-	}()
+	defer h.closePanicked(s)
 	h.out = h.out[:0]
 	if q := h.asked[s]; q.auth != nil {
 		h.answeredAuth(s, q, a)
@@ -91,7 +85,7 @@ func (h *handler) answered(at poller.Handle, a answer) {
 		h.turnDown(s, head, rest, err)
 		return
 	}
-	h.letIn(s, head, rest, who)
+	h.letIn(s, head, rest, entrant{who: who})
 	h.flushReplies(s)
 }
 

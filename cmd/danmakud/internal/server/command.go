@@ -222,6 +222,7 @@ func (h *handler) switchRoom(s poller.Slot, f *fields, ref string) {
 		h.refuseCommand(s, ref, refusedBanned, text, 0)
 		return
 	}
+	h.server.prepareRoom(name)
 	now := h.loop.Now()
 	before, encoding := h.shard.RoomOf(uint32(s)).Name(), h.session(s).encoding()
 	h.shard.Leave(uint32(s), now)

@@ -167,7 +167,11 @@ func (h *handler) sendAway(n int, silent bool, p drainPlan) {
 func (h *handler) sayGoodbye(s poller.Slot, p drainPlan) {
 	if !h.speaksPackets(s) {
 		retry := retryMin + rand.N(retryMax-retryMin)
-		h.replyGoodbye("draining", retry.Milliseconds())
+		host := ""
+		if h.server.nodes != nil {
+			host = h.server.nodes.SpareHost()
+		}
+		h.replyGoodbye("draining", retry.Milliseconds(), host)
 	}
 	h.finish(s, wsproto.CodeRestart, "draining", reasonDrain)
 	h.server.told.Add(1)

@@ -117,6 +117,7 @@ func (h *handler) changeRoom(s poller.Slot, k packet.Packet) {
 	}
 	now, before := h.loop.Now(), h.shard.RoomOf(uint32(s)).Name()
 	h.shard.Leave(uint32(s), now)
+	h.server.prepareRoom(name)
 	_, err := h.shard.Join(uint32(s), room.JoinRequest{Name: name, Encoding: encodingGoim}, now)
 	if err == nil {
 		h.reply(s, packet.AppendEcho(nil, k, packet.OpChangeRoomReply, true))

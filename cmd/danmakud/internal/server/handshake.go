@@ -47,28 +47,39 @@ func (h *handler) upgrade(s poller.Slot, head, rest []byte) {
 	if !h.forwarded(s, head) {
 		return
 	}
-	h.letIn(s, head, rest, nil)
+	h.letIn(s, head, rest, entrant{})
 }
 
-// letIn upgrades a connection and joins its room, if it may. who is the viewer if
-// that has been found out; nil if it has not.
-func (h *handler) letIn(s poller.Slot, head, rest []byte, who *person) {
+// entrant is what has been found out about who wants to be let in.
+type entrant struct {
+	who      *person // nil = nothing yet
+	prepared bool    // its room is ready, as far as that could be done
+}
+
+// letIn upgrades a connection and joins its room, if it may.
+func (h *handler) letIn(s poller.Slot, head, rest []byte, e entrant) {
 	if isSub(head) {
 		h.upgradeSub(s, head, rest)
 		return
 	}
 	var wish joinWish
+	who := e.who
 	reply, accepted, err := h.rules.upgrader.Upgrade(h.out, head, func(r *wsproto.Request) (err error) {
-		if err = wish.read(r); err != nil || who != nil {
+		if err = wish.read(r); err != nil || e.prepared {
 			return err
 		}
-		if h.moveHome(s, wish.room, head, rest) {
-			return errMoved
+		if who == nil {
+			if h.moveHome(s, wish.room, head, rest) {
+				return errMoved
+			}
+			if who, err = h.identify(r, wish.room); err != nil {
+				return err
+			}
+			if h.config.ConnectURL != "" {
+				return h.ask(s, r, wish.room, who, head, rest)
+			}
 		}
-		if who, err = h.identify(r, wish.room); err != nil || h.config.ConnectURL == "" {
-			return err
-		}
-		return h.ask(s, r, wish.room, who, head, rest)
+		return h.awaitRoom(s, wish.room, who, head, rest)
 	})
 	if err != nil {
 		h.turnDown(s, head, rest, err)
@@ -150,6 +161,7 @@ func (h *handler) moveHome(s poller.Slot, name string, head, rest []byte) bool {
 func (h *handler) welcome(s poller.Slot, e *room.Entry) {
 	var scratch [512]byte
 	p := h.person(s)
+	e.Degraded = h.server.alone()
 	viewer := room.Viewer{UID: h.session(s).uid, User: p.user, Name: p.name, Role: p.role}
 	h.out = wsproto.AppendFrame(h.out, wsproto.OpText, room.AppendWelcome(scratch[:0], e, &viewer))
 }
@@ -194,6 +206,7 @@ type joinWish struct {
 	resume   bool
 	since    uint64
 	epoch    string
+	after    uint64 // id of a comment; 0 = not said
 }
 
 // read judges the target of an upgrade request: /ws/{room} or /ws?room=R.
@@ -232,6 +245,12 @@ func (w *joinWish) read(r *wsproto.Request) error {
 		w.resume, w.since = true, since
 		w.epoch, _ = r.QueryValue("epoch")
 	}
+	if text, ok := r.QueryValue("after"); ok {
+		if w.after, ok = room.ParseID(text); !ok {
+			return &wsproto.Refusal{Status: 400, Message: "after is the greatest id of the comments you have"}
+		}
+		w.resume = true
+	}
 	return nil
 }
 
@@ -243,6 +262,6 @@ func (w *joinWish) request(h *handler, e room.Encoding) room.JoinRequest {
 	}
 	return room.JoinRequest{
 		Name: w.room, Encoding: e, History: history,
-		Resume: w.resume, Since: w.since, Epoch: w.epoch,
+		Resume: w.resume, Since: w.since, Epoch: w.epoch, After: w.after,
 	}
 }

@@ -28,6 +28,10 @@ func (s *Server) Readyz(w http.ResponseWriter, _ *http.Request) {
 		plain(w, http.StatusServiceUnavailable, "behind\n")
 		return
 	}
+	if s.alone() { // who is here is served all the same
+		plain(w, http.StatusServiceUnavailable, "the bus is lost\n")
+		return
+	}
 	plain(w, http.StatusOK, "ready\n")
 }
 

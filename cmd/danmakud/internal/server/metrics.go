@@ -267,6 +267,9 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	if s.archive != nil {
 		m.collectArchive(counter, gauge)
 	}
+	if s.nodes != nil {
+		m.collectCluster(counter, gauge)
+	}
 	counter(descDelivered, sum.CommentsDelivered)
 	counter(descLikes, sum.likes)
 	counter(descSkipped, sum.BatchesSkipped)

@@ -58,6 +58,7 @@ func (h *handler) enter(s poller.Slot, a *authing, who *person) error {
 		h.server.rejected.banned.Add(1)
 		return &refusedEntry{wsproto.Refusal{Status: 403, Message: text}, reasonBanned}
 	}
+	h.server.prepareRoom(a.Room)
 	_, err := h.shard.Join(uint32(s), room.JoinRequest{Name: a.Room, Encoding: a.encoding()}, h.loop.Now())
 	if err != nil {
 		h.countNoPlace(err)

@@ -102,12 +102,15 @@ func (h *handler) replyPong(ref string) {
 	h.replyText(append(p, '}'))
 }
 
-func (h *handler) replyGoodbye(reason string, retryMs int64) {
+func (h *handler) replyGoodbye(reason string, retryMs int64, host string) {
 	var scratch [128]byte
 	p := append(scratch[:0], `{"type":"goodbye","reason":"`...)
 	p = append(p, reason...)
 	p = append(p, `","retry_after_ms":`...)
 	p = strconv.AppendInt(p, retryMs, 10)
+	if host != "" { // an address needs no escaping
+		p = append(append(append(p, `,"host":"`...), host...), '"')
+	}
 	h.replyText(append(p, '}'))
 }
 

@@ -244,6 +244,7 @@ func newServer(ctx context.Context, c config.Config, log *slog.Logger, o Options
 	} else {
 		log.Info("large frames are copied for each viewer", "error", err)
 	}
+	s.clusterRoomConfig(&rooms)
 	s.hub = room.NewHub(rooms)
 	s.metrics = newMetrics(s)
 	s.public = newPublicHTTP(s)
@@ -305,7 +306,7 @@ func (s *Server) Start() {
 		}()
 	}
 	if s.nodes != nil {
-		s.nodes.Start(s.clusterStatus)
+		s.nodes.Start(&shared{Server: s}, s.clusterStatus)
 	}
 	s.reactor.Start()
 	var addresses []string

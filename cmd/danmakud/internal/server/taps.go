@@ -45,6 +45,12 @@ func (t *taps) offer(b *room.Batch) {
 	}
 }
 
+// has reports whether somebody reads along in a room.
+func (t *taps) has(name string) bool {
+	all := t.byRoom.Load()
+	return all != nil && len((*all)[name]) > 0
+}
+
 // open adds a reader of a room, which need not exist; nil if there are too many.
 func (t *taps) open(name string) *tap {
 	t.mu.Lock()
@@ -98,6 +104,7 @@ func (s *Server) Watch(ctx context.Context, name string, f func(payload []byte))
 		return admin.ErrBusy
 	}
 	defer s.taps.close(name, reader)
+	s.prepareRoom(name)
 	f(nil)
 	for {
 		select {

@@ -1,0 +1,285 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// bus is a real nats-server.
+type bus struct {
+	t    *testing.T
+	path string
+	args []string
+	port string
+	cmd  *exec.Cmd
+}
+
+// startBus runs the nats-server that is on this machine, or skips the test.
+func startBus(t *testing.T, args ...string) *bus {
+	t.Helper()
+	path, err := exec.LookPath("nats-server")
+	if err != nil {
+		t.Skip("skipped: no nats-server is installed")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	l.Close()
+	b := &bus{t: t, path: path, args: append([]string{"-a", "127.0.0.1", "-p", port}, args...), port: port}
+	b.start()
+	t.Cleanup(b.kill)
+	return b
+}
+
+func (b *bus) start() {
+	b.t.Helper()
+	b.cmd = exec.Command(b.path, b.args...)
+	if os.Getenv("NATS_LOG") != "" {
+		b.cmd.Stderr = os.Stderr
+	}
+	if err := b.cmd.Start(); err != nil {
+		b.t.Fatal(err)
+	}
+	deadline := time.Now().Add(patience)
+	for {
+		conn, err := net.Dial("tcp", "127.0.0.1:"+b.port)
+		if err == nil {
+			conn.Close()
+			return
+		}
+		if time.Now().After(deadline) {
+			b.t.Fatal(err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// kill ends it as a crash would.
+func (b *bus) kill() {
+	if b.cmd != nil {
+		b.cmd.Process.Signal(syscall.SIGKILL)
+		b.cmd.Wait()
+		b.cmd = nil
+	}
+}
+
+func (b *bus) url() string { return "nats://127.0.0.1:" + b.port }
+
+// node runs a danmakud that joins.
+func (b *bus) node(name string, flags ...string) *instance {
+	b.t.Helper()
+	s := startServer(b.t, append([]string{"--nats-url=" + b.url(), "--node=" + name}, flags...)...)
+	return s
+}
+
+// nodes runs so many, which know each other.
+func (b *bus) nodes(n int, flags ...string) (all []*instance) {
+	b.t.Helper()
+	for i := range n {
+		all = append(all, b.node(string(rune('a'+i)), flags...))
+	}
+	for _, s := range all {
+		s.awaitMetric("danmakud_cluster_nodes", float64(n-1))
+	}
+	return all
+}
+
+// hears reads batches until one has a comment with that text, which it returns, and
+// fails if one comes twice.
+func (v *viewer) hears(text string) comment {
+	v.t.Helper()
+	for {
+		m := v.next()
+		if m.Type != "batch" {
+			v.t.Fatalf("%+v while waiting for %q", m, text)
+		}
+		for _, c := range m.comments {
+			if c.Text == text {
+				return c
+			}
+		}
+	}
+}
+
+func TestClusterSharesRooms(t *testing.T) {
+	all := startBus(t).nodes(3)
+	var viewers []*viewer
+	for _, s := range all {
+		viewers = append(viewers, s.join("r"))
+	}
+	viewers[0].send(say("hello", ""))
+	var ids []string
+	for _, v := range viewers {
+		c := v.hears("hello")
+		if len(c.ID) != 11 || c.UID != viewers[0].welcome.UID {
+			t.Errorf("%+v, said by %s", c, viewers[0].welcome.UID)
+		}
+		ids = append(ids, c.ID)
+	}
+	if ids[0] != ids[1] || ids[1] != ids[2] {
+		t.Errorf("ids differ: %v", ids)
+	}
+	uids := []string{viewers[0].welcome.UID, viewers[1].welcome.UID, viewers[2].welcome.UID}
+	slices.Sort(uids)
+	if len(slices.Compact(uids)) != 3 {
+		t.Errorf("two guests have one name: %v", uids)
+	}
+	// Nothing comes twice, and nothing comes back.
+	for i, v := range viewers {
+		v.send(say(fmt.Sprint("after ", i), ""))
+	}
+	for _, v := range viewers {
+		got := map[string]int{}
+		for len(got) < 3 {
+			for _, text := range v.next().texts() {
+				got[text]++
+			}
+		}
+		for text, n := range got {
+			if n != 1 || !strings.HasPrefix(text, "after") {
+				t.Errorf("%q came %d times", text, n)
+			}
+		}
+	}
+}
+
+// Who comes to a node that has nobody in the room yet is shown what was said, and who
+// comes from another node goes on where it was.
+func TestClusterHistoryAndResume(t *testing.T) {
+	all := startBus(t).nodes(2, "--history=50")
+	v := all[0].join("r")
+	last := ""
+	for i := range 5 {
+		text := fmt.Sprint("early ", i)
+		v.send(say(text, ""))
+		last = v.hears(text).ID
+	}
+	late := all[1].join("r?history=3")
+	if got := late.welcome.History; len(got) != 3 || got[2].Text != "early 4" || got[2].ID != last {
+		t.Fatalf("history %+v", got)
+	}
+	v.send(say("both", ""))
+	v.hears("both")
+	late.hears("both")
+
+	// The first viewer of another room is there, gone, and comes to the other node. It
+	// must be long enough there that what comes before is known to be there.
+	time.Sleep(2500 * time.Millisecond)
+	v.send(say("seen", ""))
+	seen := v.hears("seen")
+	late.hears("seen")
+	epoch, seq := v.welcome.Epoch, v.welcome.Seq
+	v.conn.Close()
+	late.send(say("missed", ""))
+	late.hears("missed")
+	back := all[1].join(fmt.Sprintf("r?since=%d&epoch=%s&after=%s", seq, epoch, seen.ID))
+	if r := back.welcome.Resumed; r == nil || !*r {
+		t.Fatalf("not resumed: %+v", back.welcome)
+	}
+	back.hears("missed")
+	gone := all[1].join("r?since=1&epoch=another&after=0fJu7--0")
+	if r := gone.welcome.Resumed; r == nil || *r || len(gone.welcome.History) == 0 {
+		t.Fatalf("resumed from long ago: %+v", gone.welcome)
+	}
+}
+
+// The bus goes away and comes back: who is on one node goes on, and is told.
+func TestClusterWithoutItsBus(t *testing.T) {
+	b := startBus(t)
+	all := b.nodes(2)
+	u, v := all[0].join("r"), all[1].join("r")
+	b.kill()
+	for _, s := range all {
+		s.awaitMetric("danmakud_bus_connected", 0)
+		if r, _ := s.get("http://" + s.control + "/readyz"); r.StatusCode != http.StatusServiceUnavailable {
+			t.Errorf("/readyz is %s", r.Status)
+		}
+	}
+	if w := all[0].join("r"); !w.welcome.Degraded {
+		t.Errorf("welcome says nothing: %+v", w.welcome)
+	}
+	u.send(say("alone", ""))
+	u.hears("alone")
+	b.start()
+	for _, s := range all {
+		s.awaitMetric("danmakud_bus_connected", 1)
+		s.awaitMetric("danmakud_cluster_nodes", 1)
+	}
+	u.send(say("again", ""))
+	u.hears("again")
+	v.hears("again")
+	if r, _ := all[0].get("http://" + all[0].control + "/readyz"); r.StatusCode != http.StatusOK {
+		t.Errorf("/readyz is %s", r.Status)
+	}
+}
+
+func TestClusterRefusesWhatDoesNotFit(t *testing.T) {
+	b := startBus(t, "--user", "joe", "--pass", "secret")
+	b.node("a", "--nats-user=joe", "--nats-password=secret")
+	for _, c := range []struct {
+		flags []string
+		want  string
+	}{
+		{[]string{"--nats-user=joe", "--nats-password=wrong"}, "refuses this node"},
+		{nil, "refuses this node"},
+		{[]string{"--nats-user=joe", "--nats-password=secret", "--bus-shards=128"}, "--bus-shards is 128"},
+	} {
+		s := launch(t, nil, append([]string{"--listen=127.0.0.1:0", "--control=off", "--nats-url=" + b.url()}, c.flags...)...)
+		if status := s.wait(); status != 1 || !strings.Contains(s.stderr.String(), c.want) {
+			t.Errorf("%v: status %s\n%s", c.flags, strconv.Itoa(status), s.stderr)
+		}
+	}
+}
+
+// A room's viewers are the sum over all nodes, also when one of them is killed.
+func TestClusterCountsViewers(t *testing.T) {
+	b := startBus(t)
+	all := b.nodes(2)
+	killed := launch(t, nil, "--listen=127.0.0.1:0", "--control=127.0.0.1:0", "--nats-url="+b.url(), "--node=c")
+	killed.awaitReady()
+	all = append(all, killed)
+	for i, s := range all {
+		for range i + 1 {
+			s.join("r")
+		}
+	}
+	for _, s := range all {
+		s.awaitOnline("r", 6)
+	}
+	killed.signal(syscall.SIGKILL)
+	killed.wait()
+	for _, s := range all[:2] {
+		s.awaitOnline("r", 3)
+		s.awaitMetric("danmakud_cluster_nodes", 1)
+	}
+	if v := all[0].join("r"); v.welcome.Online == nil || *v.welcome.Online != 4 {
+		t.Errorf("welcome %+v", v.welcome)
+	}
+}
+
+// A node that drains sends its viewers to another, which has what they miss.
+func TestClusterDrain(t *testing.T) {
+	b := startBus(t)
+	other := b.node("b", "--advertise=b.example:443")
+	leaving := b.node("a", "--advertise=a.example:443")
+	leaving.awaitMetric("danmakud_cluster_nodes", 1)
+	v := leaving.join("r")
+	leaving.signal(syscall.SIGTERM)
+	m, _ := v.until("goodbye")
+	if m.Host != "b.example:443" || m.RetryMs == 0 {
+		t.Errorf("%+v", m)
+	}
+	leaving.wait()
+	other.awaitMetric("danmakud_cluster_nodes", 0)
+}

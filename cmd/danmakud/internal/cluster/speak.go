@@ -1,0 +1,239 @@
+package cluster
+
+import (
+	"sync"
+	"time"
+
+	"github.com/danmakud/danmakud/room"
+)
+
+// The way out: RoutineSpeak takes what rooms have for others when it is due and puts it
+// into a queue, RoutineSend gives that to the connection, which may block. While the
+// bus is away the queue keeps what it can. What then comes late is no chat: nobody wants
+// to read on the other nodes what was shouted half a minute ago, and it would stand
+// behind what was said since.
+
+const (
+	// staleAfter is how long chat may wait for the bus.
+	staleAfter = 3 * time.Second
+	// queueItem is what an entry of the queue counts besides its texts.
+	queueItem = 256
+)
+
+// waiting is an entry of the queue.
+type waiting struct {
+	said  *room.Said
+	at    time.Time
+	bytes int
+	prior bool // only what is never dropped for lack of space is left
+}
+
+// outbox is the queue. Any goroutine.
+type outbox struct {
+	most  int           // bytes
+	ready chan struct{} // there is something; one place
+
+	mu sync.Mutex
+	// Guarded by mu.
+	list  []waiting
+	bytes int
+}
+
+// weight is how many bytes of the queue s takes.
+func weight(s *room.Said) int {
+	n := queueItem
+	for i := range s.Comments {
+		n += len(s.Comments[i].Text) + 40
+	}
+	return n
+}
+
+// put adds what was said. Over the bound the oldest chat goes first, then the oldest of
+// all; full and stale count the ticks, comments what was in them.
+func (o *outbox) put(w waiting) (chat, whole int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.list = append(o.list, w)
+	o.bytes += w.bytes
+	for i := 0; o.bytes > o.most && i < len(o.list); i++ {
+		chat += o.dropChat(&o.list[i])
+	}
+	for o.bytes > o.most && len(o.list) > 0 {
+		o.bytes -= o.list[0].bytes
+		o.list[0] = waiting{}
+		o.list = o.list[1:]
+		whole++
+	}
+	select {
+	case o.ready <- struct{}{}:
+	default:
+	}
+	return chat, whole
+}
+
+// dropChat leaves of an entry what is never dropped for lack of space, and returns how
+// many comments went.
+func (o *outbox) dropChat(w *waiting) (n int) {
+	if w.prior {
+		return 0
+	}
+	left := &room.Said{Room: w.said.Room, Likes: w.said.Likes, Sampled: w.said.Sampled}
+	for _, c := range w.said.Comments {
+		if c.Prior {
+			left.Comments = append(left.Comments, c)
+			continue
+		}
+		n += c.Count
+	}
+	left.Sampled += uint64(n)
+	o.bytes -= w.bytes
+	w.said, w.prior, w.bytes = left, true, weight(left)
+	o.bytes += w.bytes
+	return n
+}
+
+// take removes the oldest entry. Chat that is too old is gone from it; stale is how
+// many comments that were.
+func (o *outbox) take(now time.Time) (s *room.Said, stale int, ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.list) == 0 {
+		o.list = nil
+		return nil, 0, false
+	}
+	w := &o.list[0]
+	if now.Sub(w.at) > staleAfter {
+		stale = o.dropChat(w)
+	}
+	s = w.said
+	o.bytes -= w.bytes
+	o.list[0] = waiting{}
+	o.list = o.list[1:]
+	return s, stale, true
+}
+
+// size is how many bytes wait.
+func (o *outbox) size() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.bytes
+}
+
+// KickSpeaking has RoutineSpeak look at when rooms are due. It never blocks; any
+// goroutine.
+func (n *Node) KickSpeaking() {
+	select {
+	case n.spoken <- struct{}{}:
+	default: // it has been told and has not looked yet
+	}
+}
+
+// RoutineSpeak takes what is said here when it is due.
+func (n *Node) RoutineSpeak() {
+	defer n.running.Done()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		now := n.rooms.Now()
+		n.rooms.Hub().SpeakDue(now, n.queue)
+		wait := time.Hour
+		if due, ok := n.rooms.Hub().NextSpeaking(); ok {
+			wait = time.Duration(due - n.rooms.Now())
+		}
+		timer.Reset(max(0, wait))
+		select {
+		case <-timer.C:
+		case <-n.spoken:
+		case <-n.ended.Done():
+			n.rooms.Hub().SpeakDue(1<<62, n.queue)
+			close(n.silent)
+			return
+		}
+	}
+}
+
+// queue puts what a room has for others into the queue.
+func (n *Node) queue(s *room.Said) {
+	chat, whole := n.outbox.put(waiting{said: s, at: time.Now(), bytes: weight(s)})
+	n.chatDropped.Add(uint64(chat))
+	n.dropped[dropFull].Add(uint64(whole))
+}
+
+// RoutineSend gives the queue to the connection while it is there.
+func (n *Node) RoutineSend() {
+	defer n.running.Done()
+	for {
+		if n.link.up() && !n.sendQueue() {
+			continue
+		}
+		retry := time.NewTimer(sendRetry)
+		select {
+		case <-n.outbox.ready:
+		case <-retry.C: // the bus may be back
+		case <-n.silent:
+			retry.Stop()
+			if n.link.up() {
+				n.sendQueue()
+			}
+			return
+		}
+		retry.Stop()
+	}
+}
+
+// sendRetry is how often the queue is looked at while nothing new comes.
+const sendRetry = 500 * time.Millisecond
+
+// sendQueue sends until the queue is empty or the connection is lost.
+func (n *Node) sendQueue() (empty bool) {
+	for n.link.up() {
+		s, stale, ok := n.outbox.take(time.Now())
+		if !ok {
+			return true
+		}
+		n.chatDropped.Add(uint64(stale))
+		if stale > 0 {
+			n.drop(dropStale)
+		}
+		n.sendTick(s)
+	}
+	return false
+}
+
+// sendTick sends what was said in one room. A message that is too large goes without
+// chat; if it still is, it does not go at all.
+func (n *Node) sendTick(s *room.Said) {
+	shard := n.shardOf(s.Room)
+	out := &n.out[shard]
+	for _, priorOnly := range []bool{false, true} {
+		body, comments, left := appendBody(nil, s, priorOnly)
+		t := tick{node: n.self.ID, shards: uint64(n.options.Shards), seq: out.seq + 1, comments: out.comments + comments}
+		p := appendTick(nil, &t, body, hasPrior(s))
+		if len(p) > messageMax {
+			continue
+		}
+		if err := n.link.publish(n.subjectShard(shard), p); err != nil {
+			n.drop(dropUnsent)
+			n.chatDropped.Add(comments)
+			return
+		}
+		out.seq, out.comments = t.seq, t.comments
+		n.chatDropped.Add(left)
+		n.ticksSent.Add(1)
+		n.bytesSent.Add(uint64(len(p)))
+		return
+	}
+	n.drop(dropLarge)
+}
+
+func hasPrior(s *room.Said) bool {
+	for i := range s.Comments {
+		if s.Comments[i].Prior {
+			return true
+		}
+	}
+	return false
+}
+
+// outgoing is how far this node is in a shard. Owned by RoutineSend.
+type outgoing struct{ seq, comments uint64 }
