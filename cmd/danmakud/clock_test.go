@@ -24,7 +24,7 @@ var wallClocks = map[string]string{
 	"cmd/danmakud/internal/server: sweepTokens":  "likewise",
 	"cmd/danmakud/internal/server: revoke":       "tokens issued before are revoked, by their issuer's clock",
 	"cmd/danmakud/internal/server: newServer":    "names this run, so that sequences of two runs are told apart",
-	"cmd/danmakud/internal/server: phase":        "ticks end together on all nodes",
+	"cmd/danmakud/internal/server: Fill":         "from when on a room has all that nodes said, which know no other clock in common",
 	"room: FirstID":                              "comment ids rise over restarts",
 }
 
