@@ -49,12 +49,12 @@ function listen(page, who, base) {
   });
   page.on('request', (request) => {
     const url = new URL(request.url());
-    if (url.protocol !== 'data:' && url.protocol !== 'blob:' && url.origin !== base()) complaints.push(`${who}: asked ${request.url()}`);
+    if (url.protocol !== 'data:' && url.protocol !== 'blob:' && ![base()].flat().includes(url.origin)) complaints.push(`${who}: asked ${request.url()}`);
     if (url.pathname === '/x') complaints.push(`${who}: markup fetched ${request.url()}`);
   });
 }
 
-/** A page in a context of its own, of which every complaint is kept; base gives its origin. */
+/** A page in a context of its own, of which every complaint is kept; base gives the origins it may ask. */
 export async function newPage(browser, who, options, base) {
   const context = await browser.newContext(options);
   await context.addInitScript(() => {

@@ -4,6 +4,7 @@
 # against a control listener that says anything.
 #
 #   run.sh [BINARY | HOST:PORT]     default: builds ./cmd/danmakud
+#   run.sh --players [BINARY]       instead: other people's players, clients/players
 #
 # CHROMIUM names the browser; OUT the folder for pictures (default out/browser).
 # Where node or a browser is not installed it says so and succeeds.
@@ -30,6 +31,11 @@ fi
 [ -x "$CHROMIUM" ] || skip "$CHROMIUM is not there or not executable"
 export CHROMIUM
 
+players=
+if [ "${1:-}" = --players ]; then
+	players=yes
+	shift
+fi
 target=${1:-}
 build=
 if [ -z "$target" ]; then
@@ -42,15 +48,26 @@ case $target in
 	*/*) target=$(cd "$(dirname "$target")" && pwd)/$(basename "$target") ;;
 esac
 
-cd "$here"
 # npm writes down what it installed; when that is no older than the lock, the
 # packages are the locked ones.
-installed=node_modules/.package-lock.json
-if [ ! -e $installed ] || [ -n "$(find package-lock.json -newer $installed)" ]; then
-	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
-	touch $installed
-fi
-node --test
+install() {
+	cd "$1"
+	installed=node_modules/.package-lock.json
+	if [ ! -e $installed ] || [ -n "$(find package-lock.json -newer $installed)" ]; then
+		npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+		touch $installed
+	fi
+}
+
 export OUT="${OUT:-$root/out/browser}"
+if [ -n "$players" ]; then
+	install "$root/clients/players"
+	install "$here"
+	node --test "$root"/clients/players/test/*.test.mjs
+	node players.mjs "$target"
+	exit
+fi
+install "$here"
+node --test
 node check.mjs "$target"
 node dashboard.mjs "$target"
