@@ -22,6 +22,10 @@ func newNeighbour(number uint16, c Config) *neighbour {
 		n.words = append(n.words, Heard{kept, id, wall})
 		return fmt.Appendf(dst, "%d %s", len(n.words)-1, c.Text)
 	}
+	c.SaidText = func(said string) string {
+		_, text, _ := strings.Cut(said, " ")
+		return text
+	}
 	c.Lead = 10 * time.Millisecond
 	n.Hub = NewHub(c)
 	n.SetNode(number)
@@ -177,13 +181,13 @@ func TestWhatIsHeardComesOnce(t *testing.T) {
 // and on the wire, and become one with their equals there.
 func TestCountsOfOtherNodes(t *testing.T) {
 	const budget = 2 << 10
-	a := newNeighbour(1, Config{BudgetBytes: budget, Random: seeded(3)})
-	b := newNeighbour(2, Config{BudgetBytes: budget, Random: seeded(4)})
+	a := newNeighbour(1, Config{BudgetBytes: budget, Random: seeded(3), Key: keyed})
+	b := newNeighbour(2, Config{BudgetBytes: budget, Random: seeded(4), Key: keyed})
 	ra, _ := a.Room("r", 0)
 	rb, _ := b.Room("r", 0)
 	for i := range 300 {
-		c := chat("666")
-		if c.Key = 9; i%2 == 0 {
+		c := chat("哈哈")
+		if i%2 == 0 {
 			c = chat(fmt.Sprint("each its own ", i))
 		}
 		mustPublish(t, ra, c, 0)
@@ -195,9 +199,7 @@ func TestCountsOfOtherNodes(t *testing.T) {
 		t.Fatalf("%+v", info)
 	}
 	for range 50 {
-		c := chat("666")
-		c.Key = 9
-		mustPublish(t, rb, c, 0)
+		mustPublish(t, rb, chat("哈哈"), 0)
 	}
 	batch := rb.Seal(0, 0)
 	total, gifts := batch.Sampled, 0

@@ -68,6 +68,16 @@ func indexOf(names []string, s string) (int, bool) {
 	return 0, false
 }
 
+// Priority says what becomes of a chat comment when there are too many.
+type Priority uint8
+
+// Priorities, the default first.
+const (
+	PriorityNormal Priority = iota // chance decides whether it is sent
+	PriorityHigh                   // it is never left out
+	PriorityLow                    // it is left out before those of normal priority
+)
+
 // ColorDefault is white, which is left out on the wire.
 const ColorDefault = 0xFFFFFF
 
@@ -84,9 +94,8 @@ type Comment struct {
 	Size  Size
 	Kind  Kind
 
-	// Key is equal for comments that say the same, so that they may become one
-	// when there are too many; 0 = never.
-	Key uint64
+	// Priority is of chat alone: nothing else is ever left out.
+	Priority Priority
 
 	// Of a gift: what it is and how many. Price, in whatever unit the site counts
 	// in, is of a gift or superchat; Duration is how long a superchat stays.
@@ -106,6 +115,9 @@ type Comment struct {
 	// Count is how many equal comments this one stands for, if more than one.
 	Count int
 }
+
+// prior reports whether the comment is never left out for lack of space.
+func (c *Comment) prior() bool { return isPrior(c.Kind, c.Role, c.Priority) }
 
 // appendComment encodes c as one JSON object.
 func appendComment(dst []byte, c *Comment, id uint64, wall int64) []byte {

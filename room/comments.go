@@ -1,6 +1,10 @@
 package room
 
-import "slices"
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+)
 
 // comments are encoded comments, separated by commas, and what is known of each.
 type comments struct {
@@ -10,12 +14,18 @@ type comments struct {
 
 // mark is what is remembered of an encoded comment.
 type mark struct {
-	key   uint64 // Comment.Key; of a retract clearKey if it takes back all
-	id    uint64 // 0: of a retract, which has another comment's
-	end   uint32 // where it ends in the text
-	count uint32 // Comment.Count
-	kind  Kind
-	role  Role
+	id       uint64 // 0: of a retract, which has another comment's
+	end      uint32 // where it ends in the text
+	count    uint32 // Comment.Count
+	kind     Kind
+	role     Role
+	priority Priority
+	clears   bool // of a retract: it takes back all
+}
+
+// markOf is the mark of a comment that is about to be taken in.
+func markOf(c *Comment, id uint64) mark {
+	return mark{id: id, count: uint32(c.Count), kind: c.Kind, role: c.Role, priority: c.Priority}
 }
 
 // stands is how many comments it stands for.
@@ -29,16 +39,15 @@ func standing(marks []mark) (n int) {
 	return n
 }
 
-// clearKey marks the retract that a cleared room gets.
-const clearKey = 1
-
 // prior reports whether the comment is never left out for lack of space.
-func (m *mark) prior() bool { return isPrior(m.kind, m.role) }
+func (m *mark) prior() bool { return isPrior(m.kind, m.role, m.priority) }
 
 // fleeting reports whether the comment is for no history.
 func (m *mark) fleeting() bool { return m.kind == KindRetract || m.kind == KindData }
 
-func isPrior(k Kind, r Role) bool { return k != KindChat || r >= RoleModerator }
+func isPrior(k Kind, r Role, p Priority) bool {
+	return k != KindChat || r >= RoleModerator || p == PriorityHigh
+}
 
 // span returns where comment i begins and ends in the text.
 func (c comments) span(i int) (from, to uint32) {
@@ -79,4 +88,39 @@ func (c comments) appendTo(dst comments, keep func(i int) bool) comments {
 		from = m.end + 1
 	}
 	return dst
+}
+
+// textOf returns the text of a comment as appendComment has written it.
+func textOf(comment string) string {
+	const field = `,"text":"` // in no string, where a quote has a backslash before it
+	at := strings.Index(comment, field)
+	if at < 0 {
+		return ""
+	}
+	text := comment[at+len(field):]
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '"':
+			return text[:i]
+		case '\\':
+			return unescaped(text)
+		}
+	}
+	return ""
+}
+
+// unescaped reads a JSON string whose opening quote is gone, up to the closing one.
+func unescaped(quoted string) string {
+	end := 0
+	for end < len(quoted) && quoted[end] != '"' {
+		if quoted[end] == '\\' {
+			end++
+		}
+		end++
+	}
+	var text string
+	if end >= len(quoted) || json.Unmarshal([]byte(`"`+quoted[:end+1]), &text) != nil {
+		return ""
+	}
+	return text
 }

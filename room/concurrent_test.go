@@ -90,7 +90,7 @@ func TestConcurrentSealsArePostedInOrder(t *testing.T) {
 func TestConcurrentBooks(t *testing.T) {
 	const goroutines, rounds = 4, 2000
 	h := NewHub(Config{
-		Shards: goroutines, Tick: time.Nanosecond, DeflateMin: 1, History: 20,
+		Shards: goroutines, Tick: time.Nanosecond, DeflateMin: 1, History: 20, Key: keyed,
 		BudgetBytes: 500, ResumeBytes: 20 << 10, ResumeTotal: 30 << 10, ResumeAge: rounds / 2,
 	})
 	keeper := NewShard(h, 0, &sink{})
@@ -111,8 +111,8 @@ func TestConcurrentBooks(t *testing.T) {
 			var last uint64
 			for n := range int64(rounds) {
 				for said := range 8 {
-					c := chat("x")
-					c.Key, c.Role = uint64(n)%3, Role(said%4)
+					c := chat(fmt.Sprint("6666 ", n%3))
+					c.Role = Role(said % 4)
 					id, sealNow, err := r.Publish(c, n, 0)
 					if err != nil {
 						t.Error(err)

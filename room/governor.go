@@ -20,12 +20,13 @@ type budget struct {
 	bytes    int // of the whole plain frame
 	comments int // 0 = as many as there are
 	weights  *[Roles]float64
+	key      func(text string) uint64 // Config.Key
 }
 
 // budget is that of the next batch.
 func (r *Room) budget() budget {
 	cfg, s := r.hub.cfg(), r.Settings()
-	b := budget{cfg.BudgetBytes, cfg.BudgetComments, &cfg.Weights}
+	b := budget{cfg.BudgetBytes, cfg.BudgetComments, &cfg.Weights, cfg.Key}
 	if s.BudgetBytes > 0 {
 		b.bytes = s.BudgetBytes
 	}
@@ -58,6 +59,7 @@ type lot struct {
 	place  int   // in the marks
 	count  int   // comments it stands for
 	cost   int64 // of the capacity
+	low    bool  // it gets what others leave
 	weight float64
 	key    float64
 }
@@ -66,7 +68,8 @@ type lot struct {
 type governor struct {
 	random *rand.Rand
 	lots   []lot
-	first  map[uint64]int // lot by Comment.Key
+	low    []lot          // those of low priority, while the others are chosen from
+	first  map[uint64]int // lot by Config.Key
 	counts []int          // by place: comments that the one there stands for, 0 = not sent
 }
 
@@ -86,14 +89,18 @@ func (g *governor) govern(t *taken, b budget) {
 	head.sampled += uint64(standing(t.marks))                                 // as many digits as it may get
 	space := b.bytes - wsproto.HeaderSize(b.bytes) - payloadAround(&head) + 1 // the last comment has no comma
 	all := comments{t.pending[prefixRoom:], t.marks}
-	g.decide(all, b, space)
+	g.decide(all, b, space, textOf)
 	g.rewrite(t, all)
 }
 
 // decide fills g.counts: for how many comments each of all is sent, within so many
-// bytes and the budget's comments.
-func (g *governor) decide(all comments, b budget, space int) {
+// bytes and the budget's comments. textOf returns the text of one of them.
+func (g *governor) decide(all comments, b budget, space int, textOf func(comment string) string) {
 	places := b.comments
+	text := ""
+	if b.key != nil {
+		text = string(all.text)
+	}
 	g.lots, g.counts = g.lots[:0], slices.Grow(g.counts[:0], len(all.marks))[:len(all.marks)]
 	clear(g.counts)
 	clear(g.first)
@@ -106,27 +113,62 @@ func (g *governor) decide(all comments, b budget, space int) {
 			g.counts[i] = m.stands()
 			continue
 		}
-		g.gather(i, m, b.weights[m.role])
+		key := uint64(0)
+		if b.key != nil {
+			from, to := all.span(i)
+			key = b.key(textOf(text[from:to]))
+		}
+		g.gather(i, m, b.weights[m.role], key)
 	}
-	chosen := g.choose(all, int64(space), int64(places), b.comments > 0)
+	g.chooseByPriority(all, int64(space), int64(places), b.comments > 0)
+}
+
+// chooseByPriority fills g.counts for the lots: those of low priority get what the
+// others leave.
+func (g *governor) chooseByPriority(all comments, space, places int64, counted bool) {
+	g.low = g.low[:0]
+	g.lots = slices.DeleteFunc(g.lots, func(l lot) bool {
+		if l.low {
+			g.low = append(g.low, l)
+		}
+		return l.low
+	})
+	normal := len(g.lots)
+	chosen := g.choose(all, space, places, counted)
 	for _, l := range chosen {
+		g.counts[l.place] = l.count
+		space, places = space-all.cost(l), places-1
+	}
+	if len(g.low) == 0 || len(chosen) < normal {
+		return
+	}
+	g.lots, g.low = g.low, g.lots
+	for _, l := range g.choose(all, space, places, counted) {
 		g.counts[l.place] = l.count
 	}
 }
 
+// cost is how many bytes the lot takes.
+func (c comments) cost(l lot) int64 {
+	from, to := c.span(l.place)
+	return int64(to-from) + 1 + int64(countLen(l.count))
+}
+
 // gather makes a chat comment a lot, or adds it to that of its equals. They have
 // the best chance that one of them has.
-func (g *governor) gather(place int, m *mark, weight float64) {
-	if m.key != 0 {
-		if i, ok := g.first[m.key]; ok {
+func (g *governor) gather(place int, m *mark, weight float64, key uint64) {
+	low := m.priority == PriorityLow
+	if key != 0 {
+		if i, ok := g.first[key]; ok {
 			l := &g.lots[i]
 			l.count += m.stands()
 			l.weight = max(l.weight, weight)
+			l.low = l.low && low
 			return
 		}
-		g.first[m.key] = len(g.lots)
+		g.first[key] = len(g.lots)
 	}
-	g.lots = append(g.lots, lot{place: place, count: m.stands(), weight: weight})
+	g.lots = append(g.lots, lot{place: place, count: m.stands(), weight: weight, low: low})
 }
 
 // choose returns the lots that are sent, in no order: all, if they fit.
@@ -143,8 +185,7 @@ func (g *governor) choose(all comments, space, places int64, counted bool) []lot
 	total := int64(0)
 	for i := range g.lots {
 		l := &g.lots[i]
-		from, to := all.span(l.place)
-		l.cost = int64(to-from) + 1 + int64(countLen(l.count))
+		l.cost = all.cost(*l)
 		if counted {
 			l.cost = max(l.cost*places, space)
 		}

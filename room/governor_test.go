@@ -18,6 +18,15 @@ func seeded(seed uint64) func() rand.Source {
 	return func() rand.Source { seed++; return rand.NewPCG(seed, 1) }
 }
 
+// keyed is a Config.Key: what laughs is equal, and what begins with sixes by its number.
+func keyed(text string) (key uint64) {
+	if strings.HasPrefix(text, "哈") {
+		return 9
+	}
+	fmt.Sscanf(text, "6666 %d", &key)
+	return key
+}
+
 // said is a comment of a batch.
 type said struct {
 	ID    string
@@ -62,7 +71,7 @@ func chiSquareMost(n int) float64 {
 // 4 KiB a batch.
 func TestGovernorUnderAFlood(t *testing.T) {
 	const budget, perTick, ticks = 4 << 10, 2000, 400
-	h := NewHub(Config{BudgetBytes: budget, Random: seeded(1)})
+	h := NewHub(Config{BudgetBytes: budget, Random: seeded(1), Key: keyed})
 	e, _ := NewShard(h, 0, &sink{}).Join(0, JoinRequest{Name: "flood"}, 0)
 	now, r := int64(0), e.Room
 	var accepted, sent, merged, sampled uint64
@@ -79,13 +88,12 @@ func TestGovernorUnderAFlood(t *testing.T) {
 			case i%500 == 17:
 				c = &Comment{User: "u", Text: "gift", Kind: KindGift, Gift: "rose", Num: 3, Price: 100}
 			case i%500 == 18:
-				c = &Comment{User: "m", Text: "quiet", Role: RoleModerator, Key: 7}
+				c = &Comment{User: "m", Text: "quiet", Role: RoleModerator}
 			case i%500 == 19:
 				c = &Comment{Text: "maintenance", Kind: KindSystem}
 			case i%4 == 0: // one in four says what others say
 				c = talk.say()
-				c.Key = 1 + uint64(i%40)
-				c.Text = fmt.Sprint("6666 ", c.Key)
+				c.Text = fmt.Sprint("6666 ", 1+i%40)
 			}
 			id, _, err := r.Publish(c, now, 1790000000000)
 			if err != nil {
@@ -93,7 +101,7 @@ func TestGovernorUnderAFlood(t *testing.T) {
 			}
 			accepted++
 			places[idText(id)], lengths[idText(id)] = i, i*7%10
-			if isPrior(c.Kind, c.Role) {
+			if c.prior() {
 				priority = append(priority, idText(id))
 			}
 		}
@@ -268,11 +276,70 @@ func TestRolesHaveTheirWeights(t *testing.T) {
 func TestMergedCommentHasTheBestWeight(t *testing.T) {
 	g := &governor{first: make(map[uint64]int)}
 	for place, weight := range []float64{2, 3, 1} {
-		g.gather(place, &mark{key: 5}, weight)
+		g.gather(place, &mark{priority: PriorityLow * Priority(place%2)}, weight, 5)
 	}
-	g.gather(3, &mark{key: 6}, 1)
-	if g.lots[0] != (lot{count: 3, weight: 3}) || g.lots[1] != (lot{place: 3, count: 1, weight: 1}) || len(g.lots) != 2 {
+	g.gather(3, &mark{priority: PriorityLow}, 1, 6)
+	if g.lots[0] != (lot{count: 3, weight: 3}) || g.lots[1] != (lot{place: 3, count: 1, weight: 1, low: true}) || len(g.lots) != 2 {
 		t.Errorf("lots %+v", g.lots)
+	}
+}
+
+// TestPriority: chat of high priority is always sent, and of low only where all else is.
+func TestPriority(t *testing.T) {
+	for _, c := range []struct {
+		what                          string
+		high, normal, low             int // comments there are
+		places                        int
+		sentHigh, sentNormal, sentLow int
+	}{
+		{"all fit", 3, 3, 3, 9, 3, 3, 3},
+		{"low ones give way", 2, 3, 9, 8, 2, 3, 3},
+		{"no place for low ones", 2, 9, 9, 8, 2, 6, 0},
+		{"high ones alone", 9, 9, 9, 8, 9, 0, 0},
+		{"only low ones", 0, 0, 9, 8, 0, 0, 8},
+	} {
+		h := NewHub(Config{BudgetComments: c.places})
+		e, _ := NewShard(h, 0, &sink{}).Join(0, JoinRequest{Name: "r"}, 0)
+		for i := range c.high + c.normal + c.low {
+			said := chat("normal")
+			if i >= c.normal {
+				said.Text, said.Priority = "high", PriorityHigh
+			}
+			if i >= c.normal+c.high {
+				said.Text, said.Priority = "low", PriorityLow
+			}
+			mustPublish(t, e.Room, said, 0)
+		}
+		b := e.Room.Seal(0, 0)
+		sent := map[string]int{}
+		for _, said := range parsed(t, b) {
+			sent[said.Text]++
+		}
+		if sent["high"] != c.sentHigh || sent["normal"] != c.sentNormal || sent["low"] != c.sentLow {
+			t.Errorf("%s: sent %v, want %d high, %d normal, %d low", c.what, sent, c.sentHigh, c.sentNormal, c.sentLow)
+		}
+		if b.Comments+b.Sampled != c.high+c.normal+c.low {
+			t.Errorf("%s: %d sent, %d sampled", c.what, b.Comments, b.Sampled)
+		}
+	}
+}
+
+// TestTextOf: the text of an encoded comment is found whatever its author is called.
+func TestTextOf(t *testing.T) {
+	odd := []string{"", "x", `"`, `\`, `\"`, `,"text":"no"`, `","text":"no`, "line\nfeed\x01\x1f", "你好 😂", `ends in \`, `\u0041`, "\u2028</script>"}
+	for _, name := range odd {
+		for _, text := range odd {
+			c := chat(text)
+			c.User, c.Name, c.Role = name, name, RoleVIP
+			if got := textOf(string(appendComment(nil, c, 7, 8))); got != text {
+				t.Errorf("%q by %q: %q", text, name, got)
+			}
+		}
+	}
+	for _, broken := range []string{"", "{}", `{"id":"*","kind":"retract"}`, `{"uid":"a","text":"x`, `{"uid":"a","text":"x\`, `{"uid":"a","text":"\x"}`} {
+		if got := textOf(broken); got != "" {
+			t.Errorf("%q has the text %q", broken, got)
+		}
 	}
 }
 
@@ -280,13 +347,16 @@ func TestMergedCommentHasTheBestWeight(t *testing.T) {
 // it is cut.
 func TestBudgetIsExact(t *testing.T) {
 	seal := func(c Config, s Settings) *Batch {
+		c.Key = func(text string) uint64 { // two each are equal
+			var i uint64
+			fmt.Sscanf(text, "comment %d", &i)
+			return 1 + i/2
+		}
 		h := NewHub(c)
 		e, _ := NewShard(h, 0, &sink{}).Join(0, JoinRequest{Name: "r"}, 0)
 		e.Room.SetSettings(s)
 		for i := range 50 {
-			c := chat(fmt.Sprint("comment ", i))
-			c.Key = 1 + uint64(i)/2
-			mustPublish(t, e.Room, c, 0)
+			mustPublish(t, e.Room, chat(fmt.Sprint("comment ", i)), 0)
 		}
 		return e.Room.Seal(0, 1790000000000)
 	}
@@ -320,13 +390,10 @@ func TestBudgetIsExact(t *testing.T) {
 
 // TestMergedComment: the first one's object has the count, at its place.
 func TestMergedComment(t *testing.T) {
-	h := NewHub(Config{BudgetComments: 3})
+	h := NewHub(Config{BudgetComments: 3, Key: keyed})
 	e, _ := NewShard(h, 0, &sink{}).Join(0, JoinRequest{Name: "r"}, 0)
 	for i, text := range []string{"a", "哈哈", "b", "哈哈哈", "哈"} {
 		c := chat(text)
-		if strings.HasPrefix(text, "哈") {
-			c.Key = 9
-		}
 		c.UID = uint64(i)
 		mustPublish(t, e.Room, c, 0)
 	}
@@ -549,17 +616,21 @@ func BenchmarkSeal(b *testing.B) {
 		{20_000, 256 << 10, true, 1}, {20_000, 256 << 10, true, 4},
 	} {
 		b.Run(fmt.Sprintf("comments=%d/budget=%dKiB/keys=%v/vip=%g", bc.comments, bc.budget>>10, bc.keys, bc.vip), func(b *testing.B) {
-			h := NewHub(Config{BudgetBytes: bc.budget, PendingBytes: 16 << 20, Weights: [Roles]float64{RoleVIP: bc.vip}})
+			config := Config{BudgetBytes: bc.budget, PendingBytes: 16 << 20, Weights: [Roles]float64{RoleVIP: bc.vip}}
+			if bc.keys {
+				config.Key = func(text string) (key uint64) {
+					for _, letter := range text {
+						key = key*31 + uint64(letter)
+					}
+					return key
+				}
+			}
+			h := NewHub(config)
 			e, _ := NewShard(h, 0, &sink{}).Join(0, JoinRequest{Name: "r"}, 0)
 			r, talk := e.Room, newChatter(1)
 			for i := range bc.comments {
 				c := talk.say()
 				c.Role = Role(i % 3)
-				if bc.keys {
-					for _, letter := range c.Text {
-						c.Key = c.Key*31 + uint64(letter)
-					}
-				}
 				mustPublish(b, r, c, 0)
 			}
 			pending, marks := r.pending, slices.Clone(r.marks)

@@ -83,7 +83,7 @@ func (h *history) last(n int) []byte {
 func (c comments) kept() comments {
 	from := 0
 	for i, m := range c.marks {
-		if m.kind == KindRetract && m.key == clearKey {
+		if m.kind == KindRetract && m.clears {
 			from = i
 		}
 	}

@@ -82,6 +82,14 @@ type Config struct {
 	// there are none. It is called with the room locked and must not keep c. A retract
 	// has no text.
 	AppendSaid func(dst []byte, c *Comment, id uint64, wall int64) []byte
+	// SaidText returns the text of a comment that AppendSaid has written. Any goroutine.
+	SaidText func(said string) string
+
+	// Key is equal for texts that say the same, so that their comments may become one
+	// when there are too many; 0 = it is like no other, nil = all are. It is called with
+	// no lock held, by any goroutine that seals, and by several at one time.
+	Key func(text string) uint64
+
 	// KickSpeaking is for NextSpeaking what Kick is for NextDue.
 	KickSpeaking func()
 	// Lead is by how much what was said goes to other nodes before ticks end there.

@@ -36,7 +36,7 @@ func (r *Room) Merge(heard []Heard, likes, sampled uint64, now int64) (took int,
 // mergeLocked takes one comment in and reports whether there was space for it.
 func (r *Room) mergeLocked(h *Heard, now int64) bool {
 	c := &h.Comment
-	if r.takesLocked(len(c.Text)+len(c.Data)*4/3, isPrior(c.Kind, c.Role)) != nil {
+	if r.takesLocked(len(c.Text)+len(c.Data)*4/3, c.prior()) != nil {
 		n := uint64(max(1, c.Count))
 		r.refused += n
 		r.hub.refused.Add(n)

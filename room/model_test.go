@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -120,11 +121,20 @@ func (w modelWriter) Failed(slot uint32, err error) {
 	w.m.gone(w.shard, slot)
 }
 
+// modelKey has a quarter of the comments equal to none, and the others to a third of all.
+func modelKey(text string) uint64 {
+	n, err := strconv.Atoi(text[1:])
+	if err != nil {
+		panic(err)
+	}
+	return uint64(n % 4)
+}
+
 func newModel(t testing.TB, ring int) *model {
 	m := &model{t: t, frames: make(map[string]*Batch), now: 1, inflater: wsproto.NewInflater(), spool: &memorySpool{limit: 4 << 10}}
 	// Frames of one or two comments are below the least size, others above it.
 	m.hub = NewHub(Config{Shards: modelShards, Tick: time.Millisecond, Ring: ring, History: 3, Epoch: "e", DeflateMin: modelDeflateMin,
-		Spool: m.spool, SpoolMin: 200, SpoolMembers: 2, BudgetBytes: modelBudget, Weights: [Roles]float64{RoleVIP: 2}, Random: seeded(1),
+		Spool: m.spool, SpoolMin: 200, SpoolMembers: 2, BudgetBytes: modelBudget, Weights: [Roles]float64{RoleVIP: 2}, Random: seeded(1), Key: modelKey,
 		ResumeAge: 100, ResumeBytes: 5000, ResumeTotal: 9000})
 	for i := range m.rooms {
 		m.rooms[i].due = make(map[string]Kind)
@@ -211,7 +221,7 @@ func (m *model) publish(room int) {
 		return // nobody has been there yet
 	}
 	m.said++
-	c := Comment{Text: fmt.Sprintf("t%d", m.said), Color: ColorDefault, Key: uint64(m.said % 4), Role: Role(m.said % 11 % 4)}
+	c := Comment{Text: fmt.Sprintf("t%d", m.said), Color: ColorDefault, Priority: Priority(m.said % 7 % 3), Role: Role(m.said % 11 % 4)}
 	if m.said%13 == 0 {
 		c.Kind = KindGift
 	}
@@ -221,7 +231,7 @@ func (m *model) publish(room int) {
 	}
 	mr.taken++
 	mr.ids = append(mr.ids, id)
-	if isPrior(c.Kind, c.Role) {
+	if c.prior() {
 		mr.due[`{"id":"`+idText(id)+`","uid"`] = c.Kind
 		mr.prior++
 	}

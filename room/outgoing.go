@@ -51,14 +51,16 @@ func (r *Room) speakLocked(c *Comment, id uint64, now, wall int64) speech {
 		r.heard[IDNode(id)] = id
 	}
 	o := &r.said
-	if !r.hasSpace(len(o.marks), len(o.text), len(c.Text)+len(c.Data), isPrior(c.Kind, c.Role)) {
+	if !r.hasSpace(len(o.marks), len(o.text), len(c.Text)+len(c.Data), c.prior()) {
 		return r.unspokenLocked(1)
 	}
 	if len(o.marks) > 0 {
 		o.text = append(o.text, 0)
 	}
 	o.text = appendSaid(o.text, c, id, wall)
-	o.marks = append(o.marks, mark{key: c.Key, end: uint32(len(o.text)), kind: c.Kind, role: c.Role})
+	m := markOf(c, id)
+	m.count, m.end = 0, uint32(len(o.text)) // each is one of those that are taken in
+	o.marks = append(o.marks, m)
 	return r.speakingLocked(now)
 }
 
@@ -133,7 +135,7 @@ func (r *Room) speak(now int64, f func(s *Said)) {
 		return
 	}
 	g := r.hub.governor()
-	g.decide(o.comments, b, b.bytes)
+	g.decide(o.comments, b, b.bytes, r.hub.cfg().SaidText)
 	stood := 0
 	for i, n := range g.counts {
 		if n > 0 {

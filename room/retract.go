@@ -40,7 +40,7 @@ func (r *Room) clearLocked(now, wall int64) {
 	}
 	r.openLocked(now)
 	r.pending = appendClear(r.pending, wall)
-	r.closeLocked(mark{kind: KindRetract, key: clearKey})
+	r.closeLocked(mark{kind: KindRetract, clears: true})
 }
 
 // withdrawLocked removes a comment from all that the room still gives out.

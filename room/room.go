@@ -108,7 +108,7 @@ func (r *Room) SetSettings(s Settings) { r.settings.Store(&s) }
 // published by Retract. Errors: ErrFull, ErrGone.
 func (r *Room) Publish(c *Comment, now, wall int64) (id uint64, sealNow bool, err error) {
 	r.mu.Lock()
-	if err := r.takesLocked(len(c.Text)+len(c.Data)*4/3, isPrior(c.Kind, c.Role)); err != nil {
+	if err := r.takesLocked(len(c.Text)+len(c.Data)*4/3, c.prior()); err != nil {
 		if err == ErrFull {
 			r.refused++
 			r.hub.refused.Add(1)
@@ -128,7 +128,7 @@ func (r *Room) Publish(c *Comment, now, wall int64) (id uint64, sealNow bool, er
 func (r *Room) takeInLocked(c *Comment, id uint64, now, wall int64) {
 	from := r.openLocked(now)
 	r.pending = appendComment(r.pending, c, id, wall)
-	r.closeLocked(mark{key: c.Key, id: id, count: uint32(c.Count), kind: c.Kind, role: c.Role})
+	r.closeLocked(markOf(c, id))
 	if c.Kind == KindSuperchat && c.Duration > 0 {
 		r.runLocked(c, id, from, now)
 	}

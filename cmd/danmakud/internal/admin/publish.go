@@ -47,6 +47,7 @@ type newComment struct {
 	Mode     string     `json:"mode" is:"enum=scroll|top|bottom|reverse" doc:"left out = scroll"`
 	Size     string     `json:"size" is:"enum=small|medium|large" doc:"left out = medium"`
 	Kind     string     `json:"kind" is:"enum=chat|system|gift|superchat|announcement" doc:"left out = chat; all others are never left out of a batch"`
+	Priority string     `json:"priority" is:"enum=low|normal|high" doc:"of chat, when there is more than a batch may carry: high is never left out, low is before the rest; left out = normal, and other kinds are always high"`
 	User     string     `json:"user" is:"user" doc:"id of who says it, not beginning with ~; left out = system"`
 	Name     string     `json:"name" is:"user" doc:"display name"`
 	Role     *room.Role `json:"role" doc:"of who says it: moderators and above are never left out of a batch; left out = viewer, or admin for kinds system and announcement"`
@@ -106,9 +107,14 @@ var kinds = map[string]room.Kind{
 	"superchat": room.KindSuperchat, "announcement": room.KindAnnouncement,
 }
 
+// Priorities of chat, by their names.
+var priorities = map[string]room.Priority{
+	"": room.PriorityNormal, "normal": room.PriorityNormal, "high": room.PriorityHigh, "low": room.PriorityLow,
+}
+
 // comment checks what the schema cannot say: which fields a kind has.
 func (n *newComment) comment(path string) (c room.Comment, p *problem) {
-	c = room.Comment{User: n.User, Name: n.Name, Text: strings.TrimSpace(n.Text), Color: room.ColorDefault, Kind: kinds[n.Kind],
+	c = room.Comment{User: n.User, Name: n.Name, Text: strings.TrimSpace(n.Text), Color: room.ColorDefault, Kind: kinds[n.Kind], Priority: priorities[n.Priority],
 		Gift: n.Gift, Num: n.Num, Price: n.Price, Duration: time.Duration(n.Duration) * time.Second}
 	c.Mode, _ = room.ParseMode(n.Mode) // the schema knows the names
 	c.Size, _ = room.ParseSize(n.Size)
@@ -134,6 +140,8 @@ func (n *newComment) misfit(path string, c *room.Comment) *problem {
 		return invalid(member(path, "text"), "say something")
 	case c.User[0] == room.GuestMark:
 		return invalid(member(path, "user"), "names that begin with ~ are those of guests")
+	case c.Kind != room.KindChat && n.Priority != "" && n.Priority != "high":
+		return invalid(member(path, "priority"), "is high for all kinds but chat")
 	case gift && n.Gift == "":
 		return invalid(member(path, "gift"), "is missing")
 	case !gift && n.Gift != "":

@@ -26,7 +26,6 @@ const (
 	fieldMode     = 9
 	fieldSize     = 10
 	fieldKind     = 11
-	fieldKey      = 12
 	fieldGift     = 13
 	fieldNum      = 14
 	fieldPrice    = 15
@@ -34,7 +33,10 @@ const (
 	fieldOp       = 17
 	fieldData     = 18
 	fieldTarget   = 19
+	fieldPriority = 20
 )
+
+// Number 12 was a hash by which equal comments were found.
 
 // textMax bounds each text of a comment that comes from the bus, which no setting of
 // another node reaches.
@@ -56,9 +58,7 @@ func appendComment(p []byte, c *room.Comment, id uint64, wall int64) []byte {
 	p = appendNumber(p, fieldMode, uint64(c.Mode))
 	p = appendNumber(p, fieldSize, uint64(c.Size))
 	p = appendNumber(p, fieldKind, uint64(c.Kind))
-	if c.Key != 0 {
-		p = protowire.AppendFixed64(protowire.AppendTag(p, fieldKey, protowire.Fixed64Type), c.Key)
-	}
+	p = appendNumber(p, fieldPriority, uint64(c.Priority))
 	if c.Kind == room.KindChat {
 		return p
 	}
@@ -69,6 +69,23 @@ func appendComment(p []byte, c *room.Comment, id uint64, wall int64) []byte {
 	p = appendNumber(p, fieldOp, uint64(c.Op))
 	p = appendText(p, fieldData, c.Data)
 	return appendNumber(p, fieldTarget, c.Target)
+}
+
+// saidText is room.Config.SaidText.
+func saidText(said string) string {
+	for p := []byte(said); len(p) > 0; {
+		field, kind, n := protowire.ConsumeTag(p)
+		size := protowire.ConsumeFieldValue(field, kind, p[max(0, n):])
+		if n < 0 || size < 0 {
+			return ""
+		}
+		if field == fieldText {
+			text, _ := protowire.ConsumeString(p[n:])
+			return text
+		}
+		p = p[n+size:]
+	}
+	return ""
 }
 
 func appendNumber(p []byte, field protowire.Number, v uint64) []byte {
@@ -138,8 +155,9 @@ func takeNumber(h *room.Heard, field protowire.Number, v uint64) bool {
 	case fieldKind:
 		c.Kind = room.Kind(v)
 		return v <= uint64(room.KindData)
-	case fieldKey:
-		c.Key = v
+	case fieldPriority:
+		c.Priority = room.Priority(v)
+		return v <= uint64(room.PriorityLow)
 	case fieldNum:
 		c.Num = int(v)
 		return v <= math.MaxInt32

@@ -262,6 +262,9 @@ func (n *Node) AppendSaid(p []byte, c *room.Comment, id uint64, wall int64) []by
 	return appendComment(p, c, id, wall)
 }
 
+// SaidText is room.Config.SaidText.
+func (n *Node) SaidText(said string) string { return saidText(said) }
+
 // Lead is room.Config.Lead for rooms with that tick: time for the bus.
 func Lead(tick time.Duration) time.Duration { return min(max(tick/8, leadLeast), leadMost) }
 

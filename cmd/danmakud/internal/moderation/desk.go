@@ -48,8 +48,9 @@ type Options struct {
 // goroutine; those that change something write to the disk and are not for loops.
 type Desk struct {
 	// Fixed after construction.
-	seed  maphash.Seed
-	store *store // nil = everything is in memory
+	seed      maphash.Seed
+	scratches sync.Pool // of Key
+	store     *store    // nil = everything is in memory
 
 	revocations []token.Revocation // those the store had
 
@@ -215,11 +216,18 @@ func (d *Desk) Sweep(wall time.Time) {
 	}
 }
 
-// Key returns what Verdict.Key is for texts that nobody judges, such as those that
-// come through the API. Any goroutine, with a Scratch of its own.
-func (d *Desk) Key(sc *Scratch, text string) uint64 {
+// Key is room.Config.Key: equal for texts that say the same, compatible characters,
+// case, separators and repetitions aside. 0 if nothing of the text is to be seen. Any
+// goroutine.
+func (d *Desk) Key(text string) uint64 {
+	sc, ok := d.scratches.Get().(*Scratch)
+	if !ok {
+		sc = new(Scratch)
+	}
 	sc.fold(text)
-	return sc.key(d.seed)
+	key := sc.key(d.seed)
+	d.scratches.Put(sc)
+	return key
 }
 
 // newID makes an id that nobody can guess.

@@ -75,7 +75,6 @@ func TestMaskFindsWhatPeopleHide(t *testing.T) {
 
 func TestKey(t *testing.T) {
 	d := desk(t, Options{})
-	var sc Scratch
 	for _, same := range [][]string{
 		{"哈哈", "哈哈哈哈", "哈 哈\u200b哈"},
 		{"666", "66666", "６６６"},
@@ -87,7 +86,7 @@ func TestKey(t *testing.T) {
 		{"㎏", "KG"},
 	} {
 		for _, text := range same[1:] {
-			if d.Key(&sc, text) != d.Key(&sc, same[0]) {
+			if d.Key(text) != d.Key(same[0]) {
 				t.Errorf("%q and %q are not the same", same[0], text)
 			}
 		}
@@ -95,12 +94,12 @@ func TestKey(t *testing.T) {
 	for _, other := range [][2]string{
 		{"god", "good"}, {"100", "1000"}, {"+1", "-1"}, {"哈", "哈哈"}, {"好?", "好!"}, {"ab", "ba"}, {"a", "b"}, {"66", "6 7"}, {"1", "11"},
 	} {
-		if d.Key(&sc, other[0]) == d.Key(&sc, other[1]) {
+		if d.Key(other[0]) == d.Key(other[1]) {
 			t.Errorf("%q and %q are the same", other[0], other[1])
 		}
 	}
 	for text, zero := range map[string]bool{"": true, "\u200b": true, " \t": true, "!": false, "。": false, "😂": false, "a": false} {
-		if key := d.Key(&sc, text); (key == 0) != zero {
+		if key := d.Key(text); (key == 0) != zero {
 			t.Errorf("key of %q: %d", text, key)
 		}
 	}

@@ -39,7 +39,7 @@ const (
 // longer than a look into a table, and allocates nothing when the comment passes.
 //
 // Whoever is a moderator or more is exempt from everything but sanctions by those
-// above. Verdict.Key is set for all that may be published.
+// above.
 func (d *Desk) Judge(sc *Scratch, in string, set *room.Settings, who *Speaker, text string, now int64) Verdict {
 	v := d.judge(sc, in, set, who, text, now)
 	d.verdicts[v.Action].Add(1)
@@ -61,14 +61,13 @@ func (d *Desk) judge(sc *Scratch, in string, set *room.Settings, who *Speaker, t
 			return v
 		}
 	}
-	sc.fold(text)
-	v := Verdict{Text: text, Key: sc.key(d.seed)}
+	v := Verdict{Text: text}
 	if !privileged {
 		d.examine(rules, sc, in, &v)
 		if v.Action == Reject {
 			return v
 		}
-		if left := d.repeated(rules, who, v.Key, now); left > 0 {
+		if left := d.repeated(rules, sc, who, now); left > 0 {
 			return Verdict{Action: Reject, Code: codeDuplicate, Message: textDuplicate, RetryMs: milliseconds(left)}
 		}
 		if set != nil && set.SlowMode > 0 {
@@ -113,9 +112,14 @@ func (d *Desk) admit(rules *rules, in string, set *room.Settings, who *Speaker, 
 	return Verdict{}
 }
 
-// examine looks for words in what was folded, and sets what becomes of it.
+// examine looks for words, and sets what becomes of the text. sc then has it folded, if
+// anything asks for that.
 func (d *Desk) examine(rules *rules, sc *Scratch, in string, v *Verdict) {
 	words := rules.words
+	if words.find == nil && rules.duplicates == 0 {
+		return
+	}
+	sc.fold(v.Text)
 	list := words.scan(sc, in)
 	if list < 0 {
 		return
@@ -130,19 +134,20 @@ func (d *Desk) examine(rules *rules, sc *Scratch, in string, v *Verdict) {
 		v.Action = Hold
 	case listMask:
 		v.Text = string(sc.mask(v.Text))
-		sc.fold(v.Text)
-		v.Key = sc.key(d.seed)
+		if rules.duplicates > 0 {
+			sc.fold(v.Text)
+		}
 		d.masked.Add(1)
 	}
 }
 
-// repeated returns how long it takes until a user may say the same again, 0 if it
+// repeated returns how long it takes until a user may say again what sc has, 0 if it
 // has not said it lately. Then it has from now on.
-func (d *Desk) repeated(rules *rules, who *Speaker, key uint64, now int64) int64 {
+func (d *Desk) repeated(rules *rules, sc *Scratch, who *Speaker, now int64) int64 {
 	if rules.duplicates == 0 {
 		return 0
 	}
-	id := d.key2("", who.User) ^ key
+	id := d.key2("", who.User) ^ sc.key(d.seed)
 	if left := min(d.duplicates.left(id, now), rules.duplicates); left > 0 {
 		return left
 	}

@@ -38,7 +38,6 @@ const (
 type Verdict struct {
 	Action  Action
 	Text    string // to publish: as it came, or masked; lives as long as the text judged and the scratch
-	Key     uint64 // room.Comment.Key of the text
 	Code    string // Reject: error code of protocol section 3
 	Message string // Reject: for the sender to read
 	RetryMs int64  // Reject: when it may be tried again; 0 = not said

@@ -159,14 +159,8 @@ func maskAll(text string) string {
 // holds after an error too: it is what the site wants when nobody answers.
 func (d *Desk) Review(ctx context.Context, in string, who Speaker, text string) (Verdict, error) {
 	r := d.rules.Load().review
-	var sc Scratch
-	pass := func(v Verdict) Verdict { // the text may be another than that judged
-		sc.fold(v.Text)
-		v.Key = sc.key(d.seed)
-		return v
-	}
 	if r == nil { // switched off since
-		return pass(Verdict{Text: text}), nil
+		return Verdict{Text: text}, nil
 	}
 	a, err := r.ask(ctx, &reviewQuestion{in, who.User, who.Role, text})
 	var v Verdict
@@ -178,13 +172,13 @@ func (d *Desk) Review(ctx context.Context, in string, who Speaker, text string) 
 		if v.Action == Pass && v.Text != text {
 			r.counts.masked.Add(1)
 		}
-		return pass(v), nil
+		return v, nil
 	}
 	r.counts.failed.Add(1)
 	if r.failClosed {
 		return Verdict{Action: Reject, Code: codeOverloaded, Message: textNoReview, RetryMs: retryReview.Milliseconds()}, err
 	}
-	return pass(Verdict{Text: text}), err
+	return Verdict{Text: text}, err
 }
 
 // retryReview is when a comment that could not be reviewed may be tried again.

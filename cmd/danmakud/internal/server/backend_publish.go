@@ -3,7 +3,6 @@ package server
 import (
 	"errors"
 	"math"
-	"slices"
 
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/admin"
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/moderation"
@@ -18,7 +17,6 @@ func (s *Server) Publish(rooms []string, comments []room.Comment, by string) ([]
 			rooms = append(rooms, info.Name)
 		}
 	}
-	comments = s.keyed(comments)
 	var published []admin.Published
 	var due []*room.Room
 	defer func() { s.seal(due...) }()
@@ -40,17 +38,6 @@ func (s *Server) Publish(rooms []string, comments []room.Comment, by string) ([]
 		}
 	}
 	return published, nil
-}
-
-// keyed returns comments with the keys by which equal ones become one when there
-// are too many.
-func (s *Server) keyed(comments []room.Comment) []room.Comment {
-	comments = slices.Clone(comments)
-	var scratch moderation.Scratch
-	for i := range comments {
-		comments[i].Key = s.desk.Key(&scratch, comments[i].Text)
-	}
-	return comments
 }
 
 // Retract takes a comment back. Viewers are told even if it is out of reach, which

@@ -35,7 +35,8 @@ func (s *Server) clusterRoomConfig(c *room.Config) {
 	if s.nodes == nil {
 		return
 	}
-	c.AppendSaid, c.KickSpeaking, c.Lead = s.nodes.AppendSaid, s.nodes.KickSpeaking, cluster.Lead(c.Tick)
+	c.AppendSaid, c.SaidText = s.nodes.AppendSaid, s.nodes.SaidText
+	c.KickSpeaking, c.Lead = s.nodes.KickSpeaking, cluster.Lead(c.Tick)
 }
 
 // alone reports whether there should be other nodes and the bus is not there.

@@ -153,7 +153,7 @@ func (h *handler) comment(s poller.Slot, f *fields, ref string) {
 	r := h.shard.RoomOf(uint32(s))
 	switch v := h.judge(s, r, &c); v.Action {
 	case moderation.Pass:
-		c.Text, c.Key = v.Text, v.Key
+		c.Text = v.Text
 		h.say(s, r, &c, ref)
 	case moderation.Reject:
 		h.refuseCommand(s, ref, refusalOf(v.Code), v.Message, v.RetryMs)
@@ -161,10 +161,10 @@ func (h *handler) comment(s poller.Slot, f *fields, ref string) {
 		c.Text = v.Text
 		h.shadow(s, r.Name(), &c, ref)
 	case moderation.Hold:
-		c.Text, c.Key = v.Text, v.Key
+		c.Text = v.Text
 		h.hold(s, r, &c, ref, v.List)
 	case moderation.Review:
-		c.Text, c.Key = v.Text, v.Key
+		c.Text = v.Text
 		h.review(s, r, &c, ref)
 	}
 }

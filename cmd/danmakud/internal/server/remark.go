@@ -134,7 +134,6 @@ func (s *Server) conclude(m *remark, v *moderation.Verdict) {
 	m.comment.Text = v.Text
 	switch v.Action {
 	case moderation.Pass:
-		m.comment.Key = v.Key
 		s.say(m)
 	case moderation.Reject:
 		s.refuse(m, refusalOf(v.Code), v.Message, v.RetryMs)

@@ -238,7 +238,7 @@ func newServer(ctx context.Context, c config.Config, log *slog.Logger, o Options
 	rooms.Shards, rooms.Ring = loops, c.Ring
 	rooms.Epoch, rooms.FirstID = strconv.FormatInt(s.started.UnixMilli(), 36), room.FirstID(s.started)
 	rooms.Kick = s.sealer.wake
-	rooms.SettingsOf, rooms.Encoders = s.desk.Settings, s.encoders()
+	rooms.SettingsOf, rooms.Encoders, rooms.Key = s.desk.Settings, s.encoders(), s.desk.Key
 	if s.spool, err = poller.NewSpool(spoolMax); err == nil {
 		rooms.Spool = spool{s.spool}
 	} else {
