@@ -13,6 +13,8 @@ export class Control {
   answers = {};
   asked = [];
   key = '';
+  /** Is waited for before somebody with another key is refused. */
+  refusing = async (name, authorization) => {};
   policy;
   #server = createServer((request, response) => this.#serve(request, response));
   #streams = new Set();
@@ -46,6 +48,7 @@ export class Control {
     for await (const chunk of request) text += chunk;
     const name = `${request.method} ${path}`;
     if (this.key && request.headers.authorization !== `Bearer ${this.key}`) {
+      await this.refusing(name, request.headers.authorization);
       return this.#json(response, 401, { title: 'Unauthorized', status: 401, detail: 'this needs a key' });
     }
     if (request.method !== 'GET') this.asked.push({ name, body: text ? JSON.parse(text) : null });

@@ -79,7 +79,7 @@ type callback struct {
 }
 
 func newCallback(s *Server) *callback {
-	c := &callback{settings: s.settings, log: s.log, pool: newErrands("connect", asksMost, s.log)}
+	c := &callback{settings: s.settings, log: s.log, pool: newErrands("connect", asksAtOnce, asksMost, s.log)}
 	c.stopping, c.stop = context.WithCancel(context.Background())
 	c.client = &http.Client{
 		Transport: &http.Transport{

@@ -17,37 +17,50 @@ const (
 )
 
 // errands do what must not be done on a loop, such as writing to disk or asking
-// another server: some goroutines take them from a queue, which refuses when it
-// is full. What was taken is done, also while everything is being closed.
+// another server: a few goroutines, which begin when there is something to do and
+// end when there is not, and behind them a queue, which refuses when it is full.
+// What was taken is done, also while everything is being closed.
 type errands struct {
 	// Fixed after construction.
-	name  string // metric label
-	queue chan func()
-	log   *slog.Logger
+	name   string // metric label
+	atOnce int
+	queue  chan func() // empty while fewer than atOnce are at work
+	log    *slog.Logger
 
 	// Atomic; any goroutine.
 	refused atomic.Uint64 // for lack of a place
 
 	mu sync.Mutex
 	// Guarded by mu.
+	atWork int
 	closed bool
 
 	working sync.WaitGroup
 }
 
-// newErrands has places for so many that wait. Nothing runs before start.
-func newErrands(name string, places int, log *slog.Logger) *errands {
-	return &errands{name: name, queue: make(chan func(), places), log: log}
+// newErrands does so many at one time and has places for so many that wait.
+func newErrands(name string, atOnce, places int, log *slog.Logger) *errands {
+	return &errands{name: name, atOnce: atOnce, queue: make(chan func(), places), log: log}
 }
 
-// start begins to work, on so many goroutines.
-func (e *errands) start(goroutines int) {
-	for range goroutines {
-		e.working.Go(func() {
-			for f := range e.queue {
-				e.run(f)
-			}
-		})
+// work does f, then what waits, until nothing does.
+func (e *errands) work(f func()) {
+	for f != nil {
+		e.run(f)
+		f = e.next()
+	}
+}
+
+// next is what the calling worker does next; after nil it is no worker any more.
+func (e *errands) next() func() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	select {
+	case f := <-e.queue:
+		return f
+	default:
+		e.atWork--
+		return nil
 	}
 }
 
@@ -66,7 +79,13 @@ func (e *errands) run(f func()) {
 func (e *errands) do(f func()) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !e.closed {
+	switch {
+	case e.closed:
+	case e.atWork < e.atOnce:
+		e.atWork++
+		e.working.Go(func() { e.work(f) })
+		return true
+	default:
 		select {
 		case e.queue <- f:
 			return true
@@ -83,10 +102,7 @@ func (e *errands) waiting() int { return len(e.queue) }
 // close takes nothing more and returns when all is done.
 func (e *errands) close() {
 	e.mu.Lock()
-	if !e.closed {
-		e.closed = true
-		close(e.queue)
-	}
+	e.closed = true
 	e.mu.Unlock()
 	e.working.Wait()
 }

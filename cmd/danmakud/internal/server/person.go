@@ -94,7 +94,8 @@ func (h *handler) publicID(s poller.Slot) string {
 	if p := h.person(s); p.user != "" {
 		return p.user
 	}
-	return string(room.AppendUID(nil, h.session(s).uid))
+	var buf [24]byte // so that only the string is allocated
+	return string(room.AppendUID(buf[:0], h.session(s).uid))
 }
 
 // sign says on a comment who it is from.

@@ -217,7 +217,8 @@ func newServer(ctx context.Context, c config.Config, log *slog.Logger, o Options
 	if s.desk, err = openDesk(ctx, &c, log); err != nil {
 		return nil, err
 	}
-	s.chores, s.reviews = newErrands("moderation", choresMost, log), newErrands("review", reviewsMost, log)
+	s.chores = newErrands("moderation", choresAtOnce, choresMost, log)
+	s.reviews = newErrands("review", reviewsAtOnce, reviewsMost, log)
 	s.reviewing, s.endReviews = context.WithCancel(context.Background())
 	if err := s.restoreRevocations(); err != nil {
 		s.release()
@@ -292,9 +293,6 @@ func (s *Server) pollerConfig(loops int, inherited []*os.File) poller.Config {
 func (s *Server) Start() {
 	s.service.start()
 	go s.sealer.run()
-	s.callback.pool.start(asksAtOnce)
-	s.chores.start(choresAtOnce)
-	s.reviews.start(reviewsAtOnce)
 	go s.public.run()
 	control := "off"
 	if s.control != nil {

@@ -20,19 +20,20 @@ export const key = {
   onwanted: (f) => (askForKey = f),
 };
 
-function headers(body) {
+function headers(sent, body) {
   const all = {};
-  if (key.get()) all.Authorization = `Bearer ${key.get()}`;
+  if (sent) all.Authorization = `Bearer ${sent}`;
   if (body !== undefined) all['Content-Type'] = 'application/json';
   return all;
 }
 
 async function ask(method, path, body, signal) {
+  const sent = key.get();
   let answer;
   try {
     answer = await fetch(path, {
       method,
-      headers: headers(body),
+      headers: headers(sent, body),
       body: body === undefined ? undefined : JSON.stringify(body),
       signal: signal ?? AbortSignal.timeout(timeout),
       cache: 'no-store',
@@ -44,7 +45,8 @@ async function ask(method, path, body, signal) {
   if (answer.ok) return answer;
   const problem = await answer.json().catch(() => ({}));
   const detail = String(problem.detail || problem.title || answer.statusText || `status ${answer.status}`);
-  if (answer.status === 401) askForKey(key.get() ? `The key was refused: ${detail}` : '');
+  // An answer to the key before says nothing about this one.
+  if (answer.status === 401 && key.get() === sent) askForKey(sent ? `The key was refused: ${detail}` : '');
   throw new Problem(answer.status, detail);
 }
 
