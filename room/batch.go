@@ -3,6 +3,7 @@ package room
 import (
 	"math/bits"
 	"strconv"
+	"sync/atomic"
 
 	"github.com/danmakud/danmakud/wsproto"
 )
@@ -44,12 +45,16 @@ type Batch struct {
 	wanted  [Encodings]uint32 // members by encoding when it was sealed
 	bytes   int               // memory it holds
 	shards  shardSet          // loops that had members when it was sealed
+
+	// late is the batch for who resumes with an encoding that nobody wanted when it was
+	// sealed, see Room.late. Atomic; any goroutine.
+	late atomic.Pointer[Batch]
 }
 
 // Frame returns the whole WebSocket frame in encoding e, or the plain one where
 // that was not made: a message may always go uncompressed, RFC 7692 section 6.
-// A foreign encoding has no such stand-in, and its frame is empty where it has nothing
-// to say. Read only; after Encode.
+// A foreign encoding has a stand-in only where it compresses another one, and its frame
+// is empty where it has nothing to say. Read only; after Encode.
 func (b *Batch) Frame(e Encoding) []byte { return b.frames[b.made(e)] }
 
 // Payload returns the batch as the JSON message that it is. Any goroutine; read
@@ -69,8 +74,8 @@ func (b *Batch) CommentsJSON() []byte {
 
 // made is e, or the plain encoding where e was not made.
 func (b *Batch) made(e Encoding) Encoding {
-	if b.frames[e] == nil && !e.Foreign() {
-		return EncodingJSON
+	if b.frames[e] == nil {
+		return b.Room.hub.plain(e)
 	}
 	return e
 }
@@ -81,7 +86,7 @@ func (b *Batch) made(e Encoding) Encoding {
 // longer than all the rest.
 func (b *Batch) Encode() {
 	if b.wanted[EncodingJSONDeflate] > 0 {
-		b.Room.hub.deflate(b)
+		b.Room.hub.deflate(b, EncodingJSONDeflate, EncodingJSON)
 	}
 	for i := range b.Room.hub.cfg().Encoders {
 		if e := EncodingForeign + Encoding(i); b.wanted[e] > 0 {

@@ -16,7 +16,7 @@ const deflateWindow = 15
 type deflating struct {
 	pool sync.Pool // of *deflater: as many as seal at the same time, none when nothing is said
 
-	runs, in, out atomic.Uint64
+	in, out atomic.Uint64 // bytes
 }
 
 // deflater is what one run needs.
@@ -35,35 +35,36 @@ func (h *Hub) deflater() *deflater {
 	return &deflater{level: level, d: wsproto.NewDeflater(level, deflateWindow)}
 }
 
-// deflate makes the compressed frame of a batch that is worth it. The batch gets
-// a copy of just the right size: rings hold many of them for long.
-func (h *Hub) deflate(b *Batch) {
-	plain := b.frames[EncodingJSON]
-	if len(plain) < h.cfg().DeflateMin {
+// deflate makes the compressed frame e of a batch that is worth it, out of the plain
+// one. The batch gets a copy of just the right size: rings hold many of them for long.
+func (h *Hub) deflate(b *Batch, e, plain Encoding) {
+	from := b.frames[plain]
+	if len(from) < h.cfg().DeflateMin {
 		return
 	}
+	op := wsproto.OpText
+	if e.Foreign() {
+		op = wsproto.OpBinary
+	}
 	d := h.deflater()
-	d.frame = d.d.AppendFrame(d.frame[:0], wsproto.OpText, plain[b.header:])
-	if len(d.frame) < len(plain) {
+	d.frame = d.d.AppendFrame(d.frame[:0], op, from[wsproto.HeaderSizeOf(from):])
+	if len(d.frame) < len(from) {
 		frame := slices.Clone(d.frame)
-		b.frames[EncodingJSONDeflate] = frame
+		b.frames[e] = frame
 		b.bytes += cap(frame)
 	}
-	h.deflating.runs.Add(1)
-	h.deflating.in.Add(uint64(len(plain)))
-	h.deflating.out.Add(uint64(len(b.Frame(EncodingJSONDeflate))))
+	h.encoded[e].Add(1)
+	h.deflating.in.Add(uint64(len(from)))
+	h.deflating.out.Add(uint64(len(b.Frame(e))))
 	h.deflating.pool.Put(d)
 }
 
 // Encoded returns how many times a batch was put into encoding e.
 func (h *Hub) Encoded(e Encoding) uint64 {
-	switch {
-	case e.Foreign():
-		return h.encoded[e].Load()
-	case e == EncodingJSONDeflate:
-		return h.deflating.runs.Load()
+	if e == EncodingJSON {
+		return h.Sealed()
 	}
-	return h.Sealed()
+	return h.encoded[e].Load()
 }
 
 // Deflated returns the bytes of all frames that were compressed, before and

@@ -16,29 +16,114 @@ type Encoder struct {
 	// delivered. It is called with no lock held, by any goroutine that seals, and by
 	// several at one time for different batches. The encodings before this one are
 	// made already, as far as they are wanted.
+	// Nil = what the encoder before this one makes, by permessage-deflate where that is
+	// worth it and as it is where not; all else must be said as there.
 	Append func(dst []byte, b *Batch) []byte
+	// Notice appends what a JSON message to one viewer is in this encoding. Any
+	// goroutine; nil = it has no words for such, and its members are not told.
+	Notice func(dst, message []byte) []byte
+	// Resumes says that its members can resume. A batch of which it was not made is
+	// then made later, by a loop, from what the batch's Payload says.
+	Resumes bool
 	// Outer is how many bytes at the start of a payload are for members with
 	// WebSocket frames alone, see Shard.SetBare.
 	Outer int
 }
 
-// encode makes the frame of a foreign encoding, in memory of just the right size.
+// checkEncoders panics over encoders that a hub cannot have.
+func checkEncoders(encoders []Encoder) {
+	resume := 0
+	for i, k := range encoders {
+		switch {
+		case k.Append == nil && (i == 0 || encoders[i-1].Append == nil):
+			panic("room: an encoder that has nothing to compress: " + k.Name)
+		case k.Append == nil && k.Resumes != encoders[i-1].Resumes:
+			panic("room: an encoder that resumes unlike the one it compresses: " + k.Name)
+		case k.Append != nil && k.Resumes:
+			resume++
+		}
+	}
+	if len(encoders) > encodersMax || resume > 1 {
+		panic("room: more encoders, or more with members that resume, than there are places for")
+	}
+}
+
+// encode makes the frame of a foreign encoding.
 func (h *Hub) encode(b *Batch, e Encoding) {
+	if plain := h.plain(e); plain != e {
+		if b.frames[plain] == nil {
+			h.encode(b, plain)
+		}
+		h.deflate(b, e, plain)
+		return
+	}
+	b.frames[e] = h.frame(b, e)
+	b.bytes += cap(b.frames[e])
+}
+
+// frame returns the frame that an encoder makes of b, in memory of just the right size.
+// It is empty, and not nil, where the encoder has nothing to say.
+func (h *Hub) frame(b *Batch, e Encoding) []byte {
+	frame := []byte{}
+	h.framing(func(p []byte) []byte { return h.cfg().Encoders[e-EncodingForeign].Append(p, b) },
+		func(made []byte) { frame = slices.Clone(made) })
+	h.encoded[e].Add(1)
+	return frame
+}
+
+// framing frames what add appends as a binary message and gives it to use, in memory
+// that is good until use returns; not if add has appended nothing.
+func (h *Hub) framing(add func(p []byte) []byte, use func(made []byte)) {
 	scratch, ok := h.encoding.Get().(*[]byte)
 	if !ok {
 		scratch = new([]byte)
 	}
 	var space [wsproto.HeaderMax]byte
-	p := h.cfg().Encoders[e-EncodingForeign].Append(append((*scratch)[:0], space[:]...), b)
-	frame := []byte{}
+	p := add(append((*scratch)[:0], space[:]...))
 	if len(p) > len(space) {
-		frame = slices.Clone(wsproto.FrameInPlace(p, len(space), wsproto.OpBinary))
+		use(wsproto.FrameInPlace(p, len(space), wsproto.OpBinary))
 	}
-	b.frames[e] = frame
-	b.bytes += cap(frame)
 	*scratch = p
 	h.encoding.Put(scratch)
-	h.encoded[e].Add(1)
+}
+
+// encoder returns the encoder of e, or nil.
+func (h *Hub) encoder(e Encoding) *Encoder {
+	if encoders := h.cfg().Encoders; e.Foreign() && int(e-EncodingForeign) < len(encoders) {
+		return &encoders[e-EncodingForeign]
+	}
+	return nil
+}
+
+// plain is the encoding that a member with e may get in its place, where e was not made
+// or is no smaller: what e compresses, or e itself.
+func (h *Hub) plain(e Encoding) Encoding {
+	if !e.Foreign() {
+		return EncodingJSON
+	}
+	if k := h.encoder(e); k != nil && k.Append == nil {
+		return e - 1
+	}
+	return e
+}
+
+// resumes reports whether members with that encoding can resume.
+func (h *Hub) resumes(e Encoding) bool {
+	k := h.encoder(e)
+	return !e.Foreign() || k != nil && k.Resumes
+}
+
+// AppendNotice appends the frame of a JSON message to a member with that encoding, in
+// the words that the encoding has; nothing if it has none. Any goroutine.
+func (h *Hub) AppendNotice(dst []byte, e Encoding, message []byte) []byte {
+	if !e.Foreign() {
+		return wsproto.AppendFrame(dst, wsproto.OpText, message)
+	}
+	if k := h.encoder(e); k != nil && k.Notice != nil {
+		h.framing(func(p []byte) []byte { return k.Notice(p, message) },
+			func(made []byte) { dst = append(dst, made...) })
+	}
+	return dst
 }
 
 // EncodingName returns the metric label of e, "" if there is no such encoding.

@@ -154,6 +154,7 @@ func TestForeignSkips(t *testing.T) {
 	}
 }
 
+// TestEchoSparesForeignMembers: whose encoding has no words for it sees no such comment.
 func TestEchoSparesForeignMembers(t *testing.T) {
 	var calls [2]int
 	x := &inboxes{map[uint32][]byte{}, -1}

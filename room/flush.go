@@ -1,7 +1,5 @@
 package room
 
-import "github.com/danmakud/danmakud/wsproto"
-
 // This file holds all writes to an open viewer. Their order on one connection:
 // the rest of a torn frame, then replies, then batches in sequence, so a frame
 // is never cut by another.
@@ -129,6 +127,9 @@ func (s *Shard) sendBatches(slot uint32, m *member, rs *roomShard, now int64) {
 			}
 			continue
 		}
+		if m.enc.Foreign() && (e != m.enc || b.Frame(e) == nil) {
+			b, e = rs.room.late(b, m.enc)
+		}
 		size, start := b.size(e), b.start(e, m.bare)
 		n, err := size, error(nil)
 		if size > 0 {
@@ -168,13 +169,12 @@ func (s *Shard) skip(slot uint32, m *member, rs *roomShard, now int64) {
 	m.seq, m.comments = uint32(to), total
 	s.count.BatchesSkipped += uint64(batches)
 	s.count.CommentsSkipped += uint64(comments)
-	if m.enc.Foreign() {
-		return // it has no words for this
-	}
 	var scratch [128]byte
 	p := appendSkipped(scratch[:0], to-uint64(batches)+1, to, comments)
-	var frame [160]byte
-	s.Reply(slot, wsproto.AppendFrame(frame[:0], wsproto.OpText, p), now)
+	var space [160]byte
+	if frame := s.hub.AppendNotice(space[:0], m.enc, p); len(frame) > 0 {
+		s.Reply(slot, frame, now)
+	}
 }
 
 // block remembers what could not be written and asks for writability.

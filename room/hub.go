@@ -57,9 +57,7 @@ type Hub struct {
 // NewHub makes a hub without rooms.
 func NewHub(c Config) *Hub {
 	c = c.withDefaults()
-	if len(c.Encoders) > encodersMax {
-		panic("room: more encoders than there are places for")
-	}
+	checkEncoders(c.Encoders)
 	h := &Hub{seed: maphash.MakeSeed(), rooms: make(map[string]*Room)}
 	h.settings.Store(&c)
 	h.nextID.Store(c.FirstID)

@@ -75,7 +75,8 @@ type Config struct {
 	SpoolMin        int            // frames of so many bytes go there [8 KiB]
 	SpoolMembers    int            // of rooms with so many members [64]
 
-	// Encoders make the encodings from EncodingForeign on, in that order. At most 6.
+	// Encoders make the encodings from EncodingForeign on, in that order. At most 6, of
+	// which one can have members that resume, besides who compresses it.
 	Encoders []Encoder
 
 	// AppendSaid appends a comment in the form in which it goes to other nodes; nil =

@@ -2,8 +2,8 @@ package room
 
 import "strconv"
 
-// Notices go to one viewer, as JSON of protocol section 3. All of them append to
-// the caller's memory.
+// Notices go to one viewer, as JSON of protocol section 3; Hub.AppendNotice puts them
+// into other words where need be. All of them append to the caller's memory.
 
 // Viewer is what a viewer is told about itself.
 type Viewer struct {

@@ -27,10 +27,17 @@ type keptBatch struct {
 
 // at returns the batch with that sequence, or nil.
 func (k *keptBatches) at(seq uint64) *Batch {
+	if kept := k.entry(seq); kept != nil {
+		return kept.Batch
+	}
+	return nil
+}
+
+func (k *keptBatches) entry(seq uint64) *keptBatch {
 	if len(k.list) == 0 || seq < k.list[0].Seq || seq-k.list[0].Seq >= uint64(len(k.list)) {
 		return nil
 	}
-	return k.list[seq-k.list[0].Seq].Batch
+	return &k.list[seq-k.list[0].Seq]
 }
 
 // dropFirst forgets the oldest n and returns the bytes that they were counted with.
@@ -80,10 +87,15 @@ func (r *Room) weighLocked() (kept bool) {
 	if n == 0 {
 		return false
 	}
-	newest := &r.kept.list[n-1]
-	newest.counted = newest.bytes
-	r.kept.bytes += newest.counted
-	r.hub.keeping.bytes.Add(int64(newest.counted))
+	r.countLocked(&r.kept.list[n-1], r.kept.list[n-1].bytes)
+	return len(r.kept.list) > 0
+}
+
+// countLocked counts bytes more for a kept batch, and keeps the room within its bound.
+func (r *Room) countLocked(k *keptBatch, bytes int) {
+	k.counted += bytes
+	r.kept.bytes += bytes
+	r.hub.keeping.bytes.Add(int64(bytes))
 	over := 0
 	for left := r.kept.bytes; left > r.hub.cfg().ResumeBytes; over++ {
 		left -= r.kept.list[over].counted
@@ -92,7 +104,6 @@ func (r *Room) weighLocked() (kept bool) {
 		r.forgetLocked(over)
 		r.hub.keeping.dropped.Add(uint64(over))
 	}
-	return len(r.kept.list) > 0
 }
 
 // forgetLocked forgets the n oldest kept batches.
@@ -167,10 +178,8 @@ func (h *Hub) Kept() (bytes int64, dropped uint64) {
 }
 
 // resumeLocked lets e begin after the batch that was asked for, if all since are kept.
-// A foreign encoding was made of those only that somebody wanted it of, so who has one
-// cannot resume.
 func (r *Room) resumeLocked(req *JoinRequest, e *Entry) {
-	if req.Encoding.Foreign() {
+	if !r.hub.resumes(req.Encoding) {
 		return
 	}
 	if req.Epoch != r.epoch && req.After != 0 {
@@ -215,4 +224,30 @@ func (r *Room) older(seq uint64, e Encoding) (*Batch, Encoding) {
 		e = EncodingJSON
 	}
 	return r.kept.at(seq), e
+}
+
+// late returns b for a member with a foreign encoding in which b's own frame is not
+// there, or may not be looked at yet, and the encoding in which it is: made now, for
+// whoever comes back likewise, and as it is for encodings that know no resuming. It is
+// counted with what the room keeps. Loops call it, and two at one time may both do the
+// work.
+func (r *Room) late(b *Batch, e Encoding) (*Batch, Encoding) {
+	if !r.hub.resumes(e) {
+		return b, e
+	}
+	e = r.hub.plain(e)
+	if made := b.late.Load(); made != nil {
+		return made, e
+	}
+	made := &Batch{Room: r, Seq: b.Seq, Wall: b.Wall, Comments: b.Comments, Total: b.Total}
+	made.frames[e] = r.hub.frame(b, e)
+	if !b.late.CompareAndSwap(nil, made) {
+		return b.late.Load(), e
+	}
+	r.mu.Lock()
+	if k := r.kept.entry(b.Seq); k != nil && k.Batch == b {
+		r.countLocked(k, cap(made.frames[e]))
+	}
+	r.mu.Unlock()
+	return made, e
 }
