@@ -28,15 +28,16 @@ func (e Encoding) Foreign() bool { return e >= EncodingForeign }
 // and shared read-only by all loops. The garbage collector frees it.
 type Batch struct {
 	Room     *Room
-	Seq      uint64 // one more than the room's batch before
-	Wall     int64  // when it was sealed, Unix milliseconds
-	Comments int    // comments in it
-	Total    uint64 // comments of the room up to and including this batch
-	Merged   int    // comments that went into the counts of those in it
-	Sampled  int    // comments left out of it, those refused because the tick was full included
-	Likes    uint64 // of the room, up to and including this batch
-	Visits   uint64 // times that somebody has entered the room
-	Lag      int64  // nanoseconds between due and sealed
+	Seq      uint64    // one more than the room's batch before
+	Wall     int64     // when it was sealed, Unix milliseconds
+	Comments int       // comments in it
+	Total    uint64    // comments of the room up to and including this batch
+	Merged   int       // comments that went into the counts of those in it
+	Sampled  int       // comments left out of it, those refused because the tick was full included
+	Likes    uint64    // of the room, up to and including this batch
+	Visits   uint64    // times that somebody has entered the room
+	Settings *Settings // of the room, where they are others than before; nil = they are not
+	Lag      int64     // nanoseconds between due and sealed
 
 	frames  [Encodings][]byte // nil: not made, the plain one serves
 	spooled *spooled          // large frames in the hub's spool; nil = none
@@ -126,6 +127,7 @@ type sealHead struct {
 	wall           int64
 	online         int // -1 = unchanged, left out
 	likes, sampled uint64
+	settings       *Settings // nil = unchanged, left out
 }
 
 // appendPrefix appends what a batch begins with.
@@ -147,6 +149,9 @@ func appendPrefix(p []byte, h *sealHead) []byte {
 	if h.sampled > 0 {
 		p = append(p, `,"sampled":`...)
 		p = strconv.AppendUint(p, h.sampled, 10)
+	}
+	if h.settings != nil {
+		p = appendSettings(append(p, ','), h.settings)
 	}
 	return append(p, `,"comments":[`...)
 }

@@ -169,9 +169,13 @@ func (s *Shard) skip(slot uint32, m *member, rs *roomShard, now int64) {
 	m.seq, m.comments = uint32(to), total
 	s.count.BatchesSkipped += uint64(batches)
 	s.count.CommentsSkipped += uint64(comments)
-	var scratch [128]byte
-	p := appendSkipped(scratch[:0], to-uint64(batches)+1, to, comments)
-	var space [160]byte
+	from, settings := to-uint64(batches)+1, (*Settings)(nil)
+	if told := rs.room.toldAt.Load(); told >= from && told <= to {
+		settings = rs.room.Settings()
+	}
+	var scratch [256]byte
+	p := appendSkipped(scratch[:0], from, to, comments, settings)
+	var space [272]byte
 	if frame := s.hub.AppendNotice(space[:0], m.enc, p); len(frame) > 0 {
 		s.Reply(slot, frame, now)
 	}

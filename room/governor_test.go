@@ -354,7 +354,7 @@ func TestBudgetIsExact(t *testing.T) {
 		}
 		h := NewHub(c)
 		e, _ := NewShard(h, 0, &sink{}).Join(0, JoinRequest{Name: "r"}, 0)
-		e.Room.SetSettings(s)
+		e.Room.SetSettings(s, 0)
 		for i := range 50 {
 			mustPublish(t, e.Room, chat(fmt.Sprint("comment ", i)), 0)
 		}

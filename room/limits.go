@@ -8,9 +8,9 @@ import (
 // Limits that are not configured, each with its reason.
 const (
 	// prefixRoom is free in front of the pending comments: the longest batch
-	// prefix is 245 bytes (64 of room name, five numbers of at most 20 digits,
-	// the field names) and the WebSocket header takes at most 10.
-	prefixRoom = 288
+	// prefix is 330 bytes (64 of room name, six numbers of at most 20 digits,
+	// the longest role, the field names) and the WebSocket header takes at most 10.
+	prefixRoom = 352
 	// suffixRoom holds the "]}" that ends a batch.
 	suffixRoom = 2
 	// repliesBytesMax bounds what a blocked viewer may have waiting besides its

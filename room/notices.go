@@ -42,7 +42,9 @@ func AppendWelcome(dst []byte, e *Entry, v *Viewer) []byte {
 	if e.Degraded {
 		dst = append(dst, `,"degraded":true`...)
 	}
-	dst = appendSettings(dst, e.Settings)
+	if !e.Settings.seems(&open) {
+		dst = appendSettings(append(dst, ','), e.Settings)
+	}
 	if len(e.Superchats) > 0 {
 		dst = append(dst, `,"superchats":[`...)
 		dst = append(append(dst, e.Superchats...), ']')
@@ -53,32 +55,30 @@ func AppendWelcome(dst []byte, e *Entry, v *Viewer) []byte {
 }
 
 // appendSettings appends what of a room's settings viewers need to know and is not
-// as usual, if there is such.
+// as usual.
 func appendSettings(dst []byte, s *Settings) []byte {
-	before := `,"settings":{`
+	dst = append(dst, `"settings":{`...)
+	empty := len(dst)
 	if s.Closed {
-		dst = append(append(dst, before...), `"closed":true`...)
-		before = `,`
+		dst = append(dst, `"closed":true,`...)
 	}
 	if s.SlowMode > 0 {
-		dst = append(append(dst, before...), `"slow_mode_ms":`...)
-		dst = strconv.AppendInt(dst, s.SlowMode, 10)
-		before = `,`
+		dst = strconv.AppendInt(append(dst, `"slow_mode_ms":`...), s.SlowMode, 10)
+		dst = append(dst, ',')
 	}
 	if s.MinRole > RoleGuest {
-		dst = append(append(dst, before...), `"min_role":"`...)
-		dst = append(append(dst, s.MinRole.String()...), '"')
-		before = `,`
+		dst = append(append(dst, `"min_role":"`...), s.MinRole.String()...)
+		dst = append(dst, `",`...)
 	}
-	if before != `,` {
-		return dst
+	if len(dst) > empty {
+		dst = dst[:len(dst)-1] // the comma
 	}
 	return append(dst, '}')
 }
 
 // appendSkipped appends the notice that batches from..to were passed over, with
-// comments in them.
-func appendSkipped(dst []byte, from, to uint64, comments uint32) []byte {
+// comments in them. settings are the room's if one of the batches told them, else nil.
+func appendSkipped(dst []byte, from, to uint64, comments uint32, settings *Settings) []byte {
 	dst = append(dst, `{"type":"skipped","from":`...)
 	dst = strconv.AppendUint(dst, from, 10)
 	dst = append(dst, `,"to":`...)
@@ -87,5 +87,8 @@ func appendSkipped(dst []byte, from, to uint64, comments uint32) []byte {
 	dst = strconv.AppendUint(dst, to-from+1, 10)
 	dst = append(dst, `,"comments":`...)
 	dst = strconv.AppendUint(dst, uint64(comments), 10)
+	if settings != nil {
+		dst = appendSettings(append(dst, ','), settings)
+	}
 	return append(dst, '}')
 }

@@ -238,7 +238,7 @@ func TestRoomSettings(t *testing.T) {
 	if _, err := s.Join(1, JoinRequest{Name: "closed"}, 0); !errors.Is(err, ErrRoomFull) || s.RoomOf(1) != nil || r.Info().Online != 1 {
 		t.Errorf("second viewer: %v", err)
 	}
-	r.SetSettings(Settings{})
+	r.SetSettings(Settings{}, 0)
 	e, err = s.Join(1, JoinRequest{Name: "closed"}, 0)
 	if err != nil || r.Info().Settings != (Settings{}) || strings.Contains(string(AppendWelcome(nil, &e, &Viewer{UID: 1})), "settings") {
 		t.Errorf("without settings: %v, %+v", err, r.Info())

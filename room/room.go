@@ -34,6 +34,7 @@ type Room struct {
 	tick    atomic.Int64 // present least time between two batches, ns
 
 	settings atomic.Pointer[Settings] // in force, never nil, never changed
+	toldAt   atomic.Uint64            // sequence of the last batch that told them, 0 = none
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -43,6 +44,7 @@ type Room struct {
 	refused    uint64 // comments refused since the last seal
 	spare      []byte // memory for what will be pending, of what was over the budget; nil = none
 	over       *taken // what the governor is at work on; nil = nothing
+	untold     bool   // members do not know the settings in force yet
 	fleeting   bool   // some of what is pending is for no history
 	queued     bool   // somebody has promised to call Seal, or has not posted the last batch yet
 	due        int64
@@ -97,9 +99,6 @@ func (r *Room) Tick() time.Duration { return time.Duration(r.tick.Load()) }
 
 // Settings returns those in force, which must not be changed. One atomic load.
 func (r *Room) Settings() *Settings { return r.settings.Load() }
-
-// SetSettings puts others in force.
-func (r *Room) SetSettings(s Settings) { r.settings.Store(&s) }
 
 // Publish adds a comment to what the next batch carries and returns its id.
 // When sealNow is true nothing was pending and the tick has passed: the caller

@@ -48,6 +48,9 @@ func (r *Room) takeLocked(now, wall int64) taken {
 	if online := r.online + r.elsewhere; online != r.shown {
 		t.head.online, r.shown = online, online
 	}
+	if r.untold {
+		t.head.settings, r.untold = r.Settings(), false
+	}
 	r.liked += r.likes
 	r.sizeHint = len(t.pending) + len(t.pending)/4 + suffixRoom
 	r.pending, r.marks, r.likes, r.refused, r.fleeting = nil, nil, 0, 0, false
@@ -75,6 +78,9 @@ func (r *Room) commitLocked(t *taken) *Batch {
 	sent := comments{t.pending[prefixRoom:], t.marks}
 	merged := standing(t.marks) - len(t.marks) // here, or on the node where they were said
 	r.seq++
+	if t.head.settings != nil {
+		r.toldAt.Store(r.seq)
+	}
 	r.total += uint64(len(t.marks))
 	r.merged += uint64(merged)
 	r.sampled += uint64(t.sampled)
@@ -84,7 +90,7 @@ func (r *Room) commitLocked(t *taken) *Batch {
 	b := &Batch{
 		Room: r, Seq: r.seq, Wall: t.head.wall, Comments: len(t.marks), Total: r.total,
 		Merged: merged, Sampled: int(t.head.sampled), Lag: t.lag, shards: r.wanted,
-		Likes: r.liked, Visits: r.visits,
+		Likes: r.liked, Visits: r.visits, Settings: t.head.settings,
 	}
 	b.frame(t.pending, &t.head)
 	b.wanted = r.encodings
@@ -128,5 +134,5 @@ func (r *Room) Posted() {
 }
 
 func (r *Room) pendingLocked() bool {
-	return r.pending != nil || r.likes > 0 || r.refused > 0
+	return r.pending != nil || r.likes > 0 || r.refused > 0 || r.untold
 }

@@ -27,3 +27,21 @@ func settingsOf(s Settings) *Settings {
 	}
 	return &s
 }
+
+// seems reports whether s and other are the same to viewers.
+func (s *Settings) seems(other *Settings) bool {
+	return s.Closed == other.Closed && s.SlowMode == other.SlowMode && s.MinRole == other.MinRole
+}
+
+// SetSettings puts others in force. The next batch tells them to members, if they
+// differ in what viewers need to know. sealNow is as in Publish.
+func (r *Room) SetSettings(s Settings, now int64) (sealNow bool) {
+	r.mu.Lock()
+	before := r.settings.Swap(settingsOf(s))
+	if r.gone || s.seems(before) {
+		r.mu.Unlock()
+		return false
+	}
+	r.untold = true
+	return r.dirtyLocked(now, speech{})
+}

@@ -61,6 +61,8 @@ export interface Batch {
   online?: number;
   likes?: number;
   sampled?: number;
+  /** Where they have changed. */
+  settings?: RoomSettings;
   /** Without those that were here already; retracts are among them. */
   comments: Comment[];
 }
@@ -71,6 +73,8 @@ export interface Skipped {
   to: number;
   batches: number;
   comments: number;
+  /** Where one of these batches told them. */
+  settings?: RoomSettings;
 }
 
 export interface Goodbye {
@@ -117,6 +121,8 @@ export interface Events {
   /** Comments to draw now, at most maxRate a second; dropped: left out since the render before. */
   render: (comments: Comment[], about: { dropped: number }) => void;
   online: (online: number) => void;
+  /** The room's have changed: all that are not as usual. Welcome has those of the beginning. */
+  settings: (settings: RoomSettings) => void;
   likes: (added: number, total: number) => void;
   skipped: (skipped: Skipped) => void;
   gap: (gap: Gap) => void;

@@ -469,6 +469,7 @@ export class Client {
     this.#saw(whole(message.seq));
     const comments = list(message.comments).filter((comment) => comment.kind === 'retract' || this.#seen.first(comment.id));
     this.#emit('batch', { ...message, comments });
+    this.#settings(message);
     this.#count(message.online, whole(message.likes));
     for (const comment of comments) {
       if (this.#state === 'closed') return;
@@ -505,7 +506,13 @@ export class Client {
     const to = whole(message.to);
     if (to > this.#at.seq) this.#at.seq = to;
     this.#emit('skipped', message);
+    this.#settings(message);
     this.#emit('gap', { why: 'skipped', from: whole(message.from), to });
+  }
+
+  // What is new to who is there: welcome has those of the beginning.
+  #settings({ settings }) {
+    if (settings !== null && typeof settings === 'object') this.#emit('settings', settings);
   }
 
   #count(online, likes) {

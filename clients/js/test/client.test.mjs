@@ -11,7 +11,7 @@ function start(options = {}) {
   const { made, FakeSocket } = fakeSockets();
   const client = new Client({ url: 'http://h:1/below', room: 'r', WebSocket: FakeSocket, clock, page, random: () => 0.5, ...options });
   const told = [];
-  for (const name of ['state', 'welcome', 'comment', 'retract', 'batch', 'render', 'online', 'likes', 'skipped', 'gap', 'goodbye', 'error', 'rtt']) {
+  for (const name of ['state', 'welcome', 'comment', 'retract', 'batch', 'render', 'online', 'likes', 'settings', 'skipped', 'gap', 'goodbye', 'error', 'rtt']) {
     client.on(name, (...args) => told.push([name, ...args]));
   }
   const of = (name) => told.filter(([n]) => n === name).map(([, ...args]) => args);
@@ -147,6 +147,18 @@ test('cut before the welcome, or between welcome and batches: since stays where 
   t.socket.end(1006); // no batch
   t.again();
   assert.equal(t.socket.url.searchParams.get('since'), '5');
+});
+
+test('changed settings are told, by a batch or by what stands for those that were skipped', async () => {
+  const t = await live();
+  t.socket.say({ type: 'batch', room: 'r', seq: 1, comments: [], settings: { closed: true } });
+  assert.deepEqual(t.of('settings'), [[{ closed: true }]]);
+  t.socket.batch(2);
+  t.socket.say({ type: 'batch', room: 'r', seq: 3, comments: [], settings: null });
+  t.socket.say({ type: 'batch', room: 'elsewhere', seq: 3, comments: [], settings: { closed: false } });
+  assert.equal(t.of('settings').length, 1);
+  t.socket.say({ type: 'skipped', from: 4, to: 6, batches: 3, comments: 30, settings: {} });
+  assert.deepEqual(t.of('settings').at(-1), [{}]);
 });
 
 test('skipped batches are told, and not asked for again; one that is missing is a gap', async () => {

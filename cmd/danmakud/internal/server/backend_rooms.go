@@ -43,18 +43,25 @@ func (s *Server) changeSettings(name, by string, change func(*room.Settings)) er
 	if !room.ValidName(name) {
 		return room.ErrName
 	}
+	due, err := s.changedRoom(name, by, change)
+	s.seal(due)
+	return err
+}
+
+// changedRoom is changeSettings; the caller seals the room that is due, if any.
+func (s *Server) changedRoom(name, by string, change func(*room.Settings)) (due *room.Room, err error) {
 	s.settling.Lock()
 	defer s.settling.Unlock()
 	set := s.desk.Settings(name)
 	change(&set)
 	if err := s.desk.SetSettings(name, set, by); err != nil {
-		return deskError(err)
+		return nil, deskError(err)
 	}
 	// A room made from now on asks for its settings; one made before is told.
-	if r := s.hub.Find(name); r != nil {
-		r.SetSettings(set)
+	if r := s.hub.Find(name); r != nil && r.SetSettings(set, s.now()) {
+		due = r
 	}
-	return nil
+	return due, nil
 }
 
 // Clear forgets a room's history and has viewers remove all they show.

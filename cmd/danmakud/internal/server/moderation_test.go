@@ -433,6 +433,37 @@ func TestLimitsOfSpeaking(t *testing.T) {
 	mod.asks(`{"type":"comment","text":"this is forbidden","ref":"c"}`).accepted(t)
 }
 
+// Who is in a room is told when its settings change, over the API or by a moderator.
+func TestChangedSettingsAreTold(t *testing.T) {
+	s := start(t, withKeys(t))
+	alice, mod := as(t, s, "r", "alice", "viewer"), as(t, s, "r", "mod", "moderator")
+	told := func(want string) {
+		t.Helper()
+		for _, v := range []viewer{alice, mod} {
+			m := v.until("batch")
+			for m.Settings == nil {
+				m = v.until("batch")
+			}
+			if string(m.Settings) != want || string(m.Comments) != "[]" {
+				t.Errorf("told %s with %s, want %s", m.Settings, m.Comments, want)
+			}
+		}
+	}
+	change := func(set room.Settings) {
+		t.Helper()
+		if err := s.SetSettings("r", set, "key"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	change(room.Settings{SlowMode: 5000, MaxViewers: 9})
+	told(`{"slow_mode_ms":5000}`)
+	mod.say(`{"type":"settings","closed":true,"slow_mode_ms":0}`)
+	told(`{"closed":true}`)
+	change(room.Settings{Closed: true, MaxViewers: 8}) // which is not for viewers
+	change(room.Settings{})
+	told(`{}`)
+}
+
 // Settings, sanctions and word lists of a server are those of the next one.
 func TestModerationSurvivesARestart(t *testing.T) {
 	dir := t.TempDir()

@@ -71,7 +71,7 @@ type message struct {
 	Online                                        *int
 	RetryAfterMs                                  int64 `json:"retry_after_ms"`
 	History                                       []comment
-	Comments                                      json.RawMessage
+	Comments, Settings                            json.RawMessage
 }
 
 type comment struct{ ID, UID, Text, Mode string }

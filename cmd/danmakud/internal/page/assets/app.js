@@ -49,6 +49,7 @@ client.on('comment', comment);
 client.on('render', draw);
 client.on('retract', retract);
 client.on('skipped', skipped);
+client.on('settings', (settings) => composer.settings(settings));
 client.on('error', (error) => composer.error(error));
 client.on('goodbye', ({ reason }) => log.note(`The server says goodbye${reason ? `: ${reason}` : ''}`));
 client.on('rtt', (ms) => meters.rtt(ms));

@@ -58,9 +58,13 @@ export class Composer {
 
   /** What the room allows, and who we are in it. */
   rules(settings, role) {
-    this.#settings = settings;
     this.#role = role;
     this.#barredUntil = 0;
+    this.settings(settings);
+  }
+
+  settings(settings) {
+    this.#settings = settings;
     this.#paint();
   }
 
@@ -103,21 +107,8 @@ export class Composer {
   error({ code, message, retryAfterMs: ms }, text) {
     if (code !== 'timeout') this.#giveBack(text);
     if (ms > 0) this.#bar(code === 'muted' ? Math.min(ms, askAgain) : ms);
-    if (code === 'room_closed') this.#closed();
     const words = code === 'disconnected' ? 'The connection was lost before the server confirmed your last comment.' : message;
     this.#say(code === 'rate_limited' || code === 'slow_mode' ? `Slow down a little: ${words} · 慢一点` : words, 'warn');
-  }
-
-  // Closed since we came: nobody tells when it opens, so it is tried now and then.
-  #closed() {
-    const settings = { ...this.#settings, closed: true };
-    this.#settings = settings;
-    setTimeout(() => {
-      if (this.#settings !== settings) return;
-      this.#settings = { ...settings, closed: false };
-      this.#paint();
-    }, askAgain);
-    this.#paint();
   }
 
   // A text that did not make it goes back to the box, unless something new is
