@@ -60,6 +60,7 @@ func AskEverything(t *testing.T, b Backend) {
 		time.Sleep(10 * time.Millisecond) // archived when a second is full
 	}
 	do(200, "GET", export.path, "")
+	askLikeGoim(t, do)
 	do(200, "PATCH", "/v1/configuration", `{"values":{"tick":"150ms"}}`)
 	do(400, "PATCH", "/v1/configuration", `{"values":{"loops":"7"}}`)
 	do(400, "POST", "/v1/configuration/reload", "")
@@ -101,6 +102,22 @@ func askToPublish(t *testing.T, do asker) {
 		t.Errorf("settings are %v", set)
 	}
 	do(204, "POST", "/v1/rooms/r1/clear", "")
+}
+
+func askLikeGoim(t *testing.T, do asker) {
+	for path, code := range map[string]float64{
+		"/goim/push/keys?operation=1000&keys=a,b": 0, "/goim/push/mids?operation=1000&mids=7": 0, "/goim/push/all?operation=1000": 0,
+		"/goim/push/room?operation=1000&type=live&room=7": 0, "/goim/push/room?operation=1": -400,
+	} {
+		if a := do(200, "POST", path, "any bytes"); a["code"] != code {
+			t.Errorf("%s: %v", path, a)
+		}
+	}
+	do(200, "GET", "/goim/online/top?limit=3", "")
+	do(200, "GET", "/goim/online/room?type=live&rooms=7", "")
+	if total := do(200, "GET", "/goim/online/total", ""); total["data"].(map[string]any)["conn_count"] != 0.0 {
+		t.Errorf("viewers are %v", total)
+	}
 }
 
 func askAboutPeople(t *testing.T, do asker) {

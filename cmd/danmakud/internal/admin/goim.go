@@ -31,19 +31,40 @@ const (
 )
 
 func routesGoim() []route {
-	of := func(method, path string, role Role, f func(a *API, q *goimRequestOf) (any, error)) route {
-		return route{method: method, path: path, role: role, hidden: true, brief: true,
-			raw: func(a *API, w http.ResponseWriter, r *http.Request) { a.goim(w, r, f) }}
+	of := func(method, path, summary string, f func(a *API, q *goimRequestOf) (any, error), params ...param) route {
+		rt := route{method: method, path: path, role: Reader, brief: true, tag: "goim", summary: summary, params: params,
+			detail:  "As of goim: what is wrong with parameters or body is said by the code of an answer with status 200, and parameters that are not known are passed over.",
+			answers: goimAnswer{},
+			raw:     func(a *API, w http.ResponseWriter, r *http.Request) { a.goim(w, r, f) }}
+		if method == http.MethodPost {
+			rt.role, rt.bytes = Publisher, true
+		}
+		return rt
 	}
+	text := &schema{Type: "string"}
+	list := func(name, doc string) param {
+		most := pushTargets
+		return inQuery(name, &schema{Type: "array", Items: text, MaxItems: &most}, doc+"; repeated, or with commas").required()
+	}
+	operation := inQuery("operation", integer(packet.OpBusiness, operationLast), "of the packet that clients get").required()
+	kind := inQuery("type", text, "of the room: goim calls it type://id")
 	return []route{
-		of("POST", "/goim/push/keys", Publisher, pushKeys),
-		of("POST", "/goim/push/mids", Publisher, pushMids),
-		of("POST", "/goim/push/room", Publisher, pushRoom),
-		of("POST", "/goim/push/all", Publisher, pushAll),
-		of("GET", "/goim/online/top", Reader, onlineTop),
-		of("GET", "/goim/online/room", Reader, onlineRoom),
-		of("GET", "/goim/online/total", Reader, onlineTotal),
+		of("POST", "/goim/push/keys", "Push to the clients with these keys", pushKeys, operation, list("keys", "what clients gave as their key")),
+		of("POST", "/goim/push/mids", "Push to the clients of these users", pushMids, operation, list("mids", "numbers of users")),
+		of("POST", "/goim/push/room", "Push to a room", pushRoom, operation, kind, inQuery("room", text, "id of the room").required()),
+		of("POST", "/goim/push/all", "Push to all goim clients", pushAll, operation),
+		of("GET", "/goim/online/top", "Rooms with most viewers", onlineTop, inQuery("type", text, "is not looked at"),
+			inQuery("limit", integer(1, goimTopMost).or(goimTopUsual), "how many rooms")),
+		of("GET", "/goim/online/room", "Viewers of rooms", onlineRoom, kind, list("rooms", "ids of rooms")),
+		of("GET", "/goim/online/total", "Viewers of all rooms", onlineTotal),
 	}
+}
+
+// goimAnswer is what goim answers.
+type goimAnswer struct {
+	Code    int    `json:"code" doc:"0, or -400: the request is wrong, -500: the server cannot"`
+	Message string `json:"message" doc:"what is wrong"`
+	Data    any    `json:"data" doc:"of the routes that ask for something"`
 }
 
 // PushTo is whose goim clients a push is for: those with one of the keys, those of one
@@ -67,11 +88,7 @@ func (e errGoim) Error() string { return string(e) }
 
 // goim answers as goim does.
 func (a *API) goim(w http.ResponseWriter, r *http.Request, f func(a *API, q *goimRequestOf) (any, error)) {
-	answer := struct {
-		Code    int    `json:"code"`
-		Message string `json:"message"`
-		Data    any    `json:"data"`
-	}{}
+	answer := goimAnswer{}
 	data, err := a.readGoim(w, r, f)
 	var wrong errGoim
 	switch {

@@ -96,6 +96,9 @@ func (rt *route) operation() operation {
 	if rt.body != nil {
 		op.Body = &content{true, map[string]media{"application/json": {rt.body}}}
 	}
+	if rt.bytes {
+		op.Body = &content{false, map[string]media{"application/octet-stream": {}}}
+	}
 	for _, status := range rt.statuses() {
 		op.Responses[strconv.Itoa(status)] = rt.response(status)
 	}
@@ -132,9 +135,10 @@ func (rt *route) statuses() []int {
 		set[status] = true
 	}
 	if rt.role != Anybody {
-		for _, status := range []int{400, 401, 403, 500, 503} {
+		for _, status := range []int{401, 403, 500, 503} {
 			set[status] = true
 		}
+		set[400] = rt.raw == nil // which checks nothing before
 	}
 	if rt.body != nil {
 		for _, status := range []int{408, 413, 415} {
@@ -144,6 +148,7 @@ func (rt *route) statuses() []int {
 	if rt.once {
 		set[409], set[422] = true, true
 	}
+	maps.DeleteFunc(set, func(_ int, can bool) bool { return !can })
 	return slices.Sorted(maps.Keys(set))
 }
 

@@ -31,6 +31,7 @@ type route struct {
 	raw    func(a *API, w http.ResponseWriter, r *http.Request)
 	hidden bool // not in the document
 	brief  bool // raw, and over as soon as others
+	bytes  bool // raw, and takes any bytes as its body
 
 	// Made by buildRoutes.
 	body, answer *schema
