@@ -51,10 +51,14 @@ func (r *Room) enterLocked(req *JoinRequest, shard int, now int64) (Entry, error
 		Room: r, Seq: r.seq, total: r.total, sealed: r.seq, sealedTotal: r.total,
 		Online: r.online + r.elsewhere, Settings: s, Resume: req.Resume,
 	}
-	e.Superchats = r.running.running(now, r.seq)
 	if req.Resume {
 		r.resumeLocked(req, &e)
 	}
+	shown := r.seq
+	if e.Resumed && req.Epoch == r.epoch {
+		shown = e.Seq // the others are in the batches that will come, and have not been seen
+	}
+	e.Superchats = r.running.running(now, shown)
 	if !e.Resumed {
 		e.History = r.recent.last(min(req.History, r.hub.cfg().History))
 	}

@@ -211,6 +211,56 @@ func TestSuperchatsRunning(t *testing.T) {
 	}
 }
 
+// Who resumes is shown each running superchat once: in the welcome what was in the
+// batches before, the others in theirs. From another node it may have seen some of
+// the batches that come, so the welcome has all.
+func TestSuperchatsOfWhoResumes(t *testing.T) {
+	h := NewHub(Config{})
+	s := NewShard(h, 0, &sink{})
+	e, _ := s.Join(0, JoinRequest{Name: "r"}, 0)
+	r, epoch := e.Room, e.Room.epoch
+	var last uint64
+	for _, text := range []string{"first", "second"} {
+		id, _, err := r.Publish(&Comment{User: "u", Text: text, Kind: KindSuperchat, Duration: time.Minute}, 0, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Seal(0, 0)
+		r.Posted()
+		last = id
+	}
+	for _, tc := range []struct {
+		name string
+		req  JoinRequest
+		want []string
+	}{
+		{"new", JoinRequest{}, []string{"first", "second"}},
+		{"missed both", JoinRequest{Resume: true, Epoch: epoch}, nil},
+		{"missed one", JoinRequest{Resume: true, Epoch: epoch, Since: 1}, []string{"first"}},
+		{"missed none", JoinRequest{Resume: true, Epoch: epoch, Since: 2}, []string{"first", "second"}},
+		{"cannot", JoinRequest{Resume: true, Epoch: epoch, Since: 3}, []string{"first", "second"}},
+		{"from another node", JoinRequest{Resume: true, Epoch: "other", Since: 1, After: last}, []string{"first", "second"}},
+	} {
+		tc.req.Name = "r"
+		e, err := s.Join(1, tc.req, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var list []struct{ Text string }
+		if err := json.Unmarshal(fmt.Appendf(nil, "[%s]", e.Superchats), &list); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, one := range list {
+			got = append(got, one.Text)
+		}
+		if !slices.Equal(got, tc.want) {
+			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
+		}
+		s.Leave(1, 0)
+	}
+}
+
 func TestRoomSettings(t *testing.T) {
 	asked := []string{}
 	h := NewHub(Config{SettingsOf: func(name string) Settings {
