@@ -47,10 +47,10 @@ type Options struct {
 	Source Source
 	// Origin reports whether pages of that origin may read from this host.
 	Origin func(origin, host string) bool
-	// Open reports whether everybody may watch; otherwise nothing is answered, since
-	// a player of this API has no token.
-	Open func() bool
-	Log  *slog.Logger
+	// Admit reports why who asks may not watch a room: an HTTP status and words for
+	// people; 0 = it may. It may block for as long as the request's context lasts.
+	Admit func(r *http.Request, room string) (status int, why string)
+	Log   *slog.Logger
 }
 
 // Handler answers requests. Any goroutine.
@@ -91,14 +91,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, codeRequest, "the API is at "+Path)
 	case r.Method == http.MethodOptions: // some versions send a Content-Type that a browser asks about first
 		header.Set("Access-Control-Allow-Methods", "GET, POST")
-		header.Set("Access-Control-Allow-Headers", "Content-Type")
+		header.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
 		header.Set("Access-Control-Max-Age", "86400")
 		w.WriteHeader(http.StatusNoContent)
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		header.Set("Allow", "GET, HEAD, OPTIONS")
 		refuse(w, http.StatusMethodNotAllowed, codeRequest, "this is a replay: comments are sent over the live connection")
-	case !h.Open():
-		refuse(w, http.StatusUnauthorized, codeRequest, "watching needs a token here, which this API does not have")
 	default:
 		h.answer(w, r)
 	}
@@ -111,10 +109,20 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, codeRequest, problem)
 		return
 	}
+	if status, why := h.Admit(r, q.room); status != 0 {
+		code := codeRequest
+		if status == http.StatusServiceUnavailable {
+			code = codeLater
+			w.Header().Set("Retry-After", "5")
+		}
+		refuse(w, status, code, why)
+		return
+	}
 	body, err := h.answers.get(r.Context(), q, func() ([]byte, error) { return h.make(q) })
 	switch {
 	case err == nil:
-		w.Header().Set("Cache-Control", "max-age="+strconv.Itoa(int(fresh.Seconds())))
+		// A cache shared by others would not ask who they are.
+		w.Header().Set("Cache-Control", "private, max-age="+strconv.Itoa(int(fresh.Seconds())))
 		w.Write(body) // an error here is the client's, who has gone
 	case errors.Is(err, archive.ErrTooMuch):
 		refuse(w, http.StatusBadRequest, codeRequest, "too long ago or too much: say &from= and &to= in Unix milliseconds")

@@ -46,7 +46,7 @@ func (s *source) Sample(ctx context.Context, room string, from, to time.Time, n 
 
 func serve(s Source) *Handler {
 	return New(Options{
-		Source: s, Log: slog.New(slog.DiscardHandler), Open: func() bool { return true },
+		Source: s, Log: slog.New(slog.DiscardHandler), Admit: func(*http.Request, string) (int, string) { return 0, "" },
 		Origin: func(origin, host string) bool { return origin == "https://good.example" },
 	})
 }
@@ -208,9 +208,13 @@ func TestBadRequests(t *testing.T) {
 	if s.asked.Load() != 0 {
 		t.Error("a bad request reached the archive")
 	}
-	h.Open = func() bool { return false }
-	if r := ask(h, "GET", "/dplayer/v3/?id=r"); r.StatusCode != 401 || read(t, r).Code == 0 {
-		t.Errorf("where guests may not watch: %d", r.StatusCode)
+	h.Admit = func(r *http.Request, room string) (int, string) { return 503, "not into " + room }
+	r := ask(h, "GET", "/dplayer/v3/?id=r")
+	if a := read(t, r); r.StatusCode != 503 || a.Code != codeLater || a.Msg != "not into r" || r.Header.Get("Retry-After") == "" {
+		t.Errorf("who is not let in: %d %v %+v", r.StatusCode, r.Header, a)
+	}
+	if s.asked.Load() != 0 {
+		t.Error("the archive was read for somebody who may not")
 	}
 }
 

@@ -99,7 +99,12 @@ func (h *handler) banned(s poller.Slot, id string, role room.Role, name string) 
 	if !is {
 		return "", false
 	}
-	text = "you are banned"
+	return banText(&ban), true
+}
+
+// banText tells somebody of the ban that keeps it out.
+func banText(ban *moderation.Sanction) string {
+	text := "you are banned"
 	if ban.Room != "" {
 		text += " from this room"
 	}
@@ -109,7 +114,7 @@ func (h *handler) banned(s poller.Slot, id string, role room.Role, name string) 
 	if ban.Reason != "" {
 		text += ": " + ban.Reason
 	}
-	return text, true
+	return text
 }
 
 // unbanned refuses a handshake of somebody who is kept out of the room, and reports

@@ -40,13 +40,19 @@ func (h *handler) identify(r *wsproto.Request, name string) (*person, error) {
 
 // identifyBy is identify with the token at hand, "" = none.
 func (h *handler) identifyBy(text, name string) (*person, error) {
+	return h.server.identify(h.rules, h.config.Guests, text, name)
+}
+
+// identify finds out by a token, "" = none, who wants to enter a room, where guests may
+// do what guests says. Any goroutine.
+func (s *Server) identify(r *rules, guests, text, name string) (*person, error) {
 	switch {
-	case text == "" && h.config.Guests == config.GuestsNone:
+	case text == "" && guests == config.GuestsNone:
 		return nil, forbidden("guests are not let in; connect with a token")
 	case text == "":
-		return &h.rules.guest, nil
+		return &r.guest, nil
 	}
-	p, err := h.verified(text)
+	p, err := s.verified(r.tokens, text)
 	if err != nil {
 		return nil, unauthorized(err.Error())
 	}
@@ -60,7 +66,13 @@ func (h *handler) identifyBy(text, name string) (*person, error) {
 // Authorization are for others, such as a proxy in front.
 func bearer(r *wsproto.Request) (string, error) {
 	query, _ := r.QueryValue("token")
-	scheme, header, _ := strings.Cut(r.Authorization, " ")
+	return oneBearer(query, r.Authorization)
+}
+
+// oneBearer returns the token of a query or of an Authorization field, "" if there is
+// none in either.
+func oneBearer(query, authorization string) (string, error) {
+	scheme, header, _ := strings.Cut(authorization, " ")
 	switch header = strings.Trim(header, " "); {
 	case !strings.EqualFold(scheme, "Bearer"):
 		return query, nil
@@ -72,22 +84,22 @@ func bearer(r *wsproto.Request) (string, error) {
 	return header, nil
 }
 
-// verified returns the person a token speaks of. The error is a *token.Problem.
-func (h *handler) verified(text string) (*person, error) {
-	verifier := h.rules.tokens
+// verified returns the person a token speaks of. The error is a *token.Problem. Any
+// goroutine.
+func (s *Server) verified(verifier *token.Verifier, text string) (*person, error) {
 	if verifier == nil {
-		return nil, h.server.countProblem(token.ErrNoKeys)
+		return nil, s.countProblem(token.ErrNoKeys)
 	}
 	c, err := verifier.Verify(text)
 	if err != nil {
-		return nil, h.server.countProblem(err)
+		return nil, s.countProblem(err)
 	}
 	p := &person{
 		user: c.User, name: c.Name, role: c.Role, rooms: c.Rooms,
 		subject: c.User, tokenID: c.ID, issued: c.Issued, expires: c.Expires,
 	}
-	if h.server.revoked(p) {
-		return nil, h.server.countProblem(token.ErrRevoked)
+	if s.revoked(p) {
+		return nil, s.countProblem(token.ErrRevoked)
 	}
 	return p, nil
 }
@@ -128,7 +140,7 @@ func (h *handler) renew(s poller.Slot, f *fields, ref string) {
 	if !h.spend(s, ref) {
 		return
 	}
-	after, err := h.verified(text)
+	after, err := h.server.verified(h.rules.tokens, text)
 	switch {
 	case err != nil:
 		h.refuseCommand(s, ref, refusedUnauthorized, err.Error(), 0)

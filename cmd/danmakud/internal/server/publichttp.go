@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -65,8 +66,9 @@ func (p *publicHTTP) take() bool {
 }
 
 // adopt serves the connection fd, of which prefix has been read already. A place
-// must have been taken; own is that of its address. Any goroutine; it blocks, so not a loop's.
-func (p *publicHTTP) adopt(fd int, prefix []byte, own place) {
+// must have been taken; own is that of its address, and from is where the
+// viewer is, if that is known. Any goroutine; it blocks, so not a loop's.
+func (p *publicHTTP) adopt(fd int, prefix []byte, own place, from netip.Addr) {
 	f := os.NewFile(uintptr(fd), "viewer")
 	conn, err := net.FileConn(f)
 	f.Close() // FileConn has its own descriptor
@@ -75,7 +77,7 @@ func (p *publicHTTP) adopt(fd int, prefix []byte, own place) {
 		own.giveBack()
 		return
 	}
-	c := &handedConn{Conn: conn, prefix: bytes.NewReader(prefix), owner: p, own: own}
+	c := &handedConn{Conn: conn, prefix: bytes.NewReader(prefix), owner: p, own: own, from: from}
 	select {
 	case p.incoming <- c:
 	case <-p.closed:
@@ -92,7 +94,7 @@ func (h *handler) handOver(s poller.Slot, head, rest []byte) {
 		return
 	}
 	prefix := append(append([]byte(nil), head...), rest...)
-	own := h.placeOf(s)
+	own, from := h.placeOf(s), h.address(s)
 	h.session(s).marks &^= markCounted // it stays counted until net/http closes it
 	fd, err := h.loop.Detach(s)
 	if err != nil {
@@ -101,7 +103,7 @@ func (h *handler) handOver(s poller.Slot, head, rest []byte) {
 		h.loop.Close(s, poller.ReasonPollError)
 		return
 	}
-	go p.adopt(fd, prefix, own) // bounded by the places
+	go p.adopt(fd, prefix, own, from) // bounded by the places
 }
 
 // handedConn replays what the loop had read and gives back its places when closed.
@@ -110,6 +112,7 @@ type handedConn struct {
 	prefix *bytes.Reader
 	owner  *publicHTTP
 	own    place // among the connections of its address
+	from   netip.Addr
 	once   sync.Once
 }
 
@@ -118,6 +121,14 @@ func (c *handedConn) Read(p []byte) (int, error) {
 		return c.prefix.Read(p)
 	}
 	return c.Conn.Read(p)
+}
+
+// RemoteAddr is where the viewer is, which behind a proxy is not the other end.
+func (c *handedConn) RemoteAddr() net.Addr {
+	if c.from.IsValid() {
+		return net.TCPAddrFromAddrPort(netip.AddrPortFrom(c.from, 0))
+	}
+	return c.Conn.RemoteAddr()
 }
 
 func (c *handedConn) Close() error {
