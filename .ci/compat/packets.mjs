@@ -34,6 +34,9 @@ class Seen {
     if (!this.#values.has(event)) this.#values.set(event, value);
     this.#waiting.get(event)?.(value);
   }
+  get events() {
+    return [...this.#values.keys()];
+  }
   of(event) {
     if (this.#values.has(event)) return Promise.resolve(this.#values.get(event));
     return new Promise((resolve) => this.#waiting.set(event, resolve));
@@ -169,6 +172,9 @@ await each(async ({ raw }, of) => {
   assert.equal(data(likes).click_count, 7);
 });
 
+for (const { seen } of clients) {
+  console.log(`${seen.name}: ${await seen.of("heartbeat")} online; ${seen.events.join(", ")}`);
+}
 for (const c of clients) c.close();
 native.close();
 console.log("ok");

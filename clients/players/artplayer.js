@@ -63,7 +63,8 @@ export function attach(art, client) {
     draw(look) {
       // While the layer is off or the player stands still, what comes is not kept for later: it is live.
       if (plugin.isHide || !art.playing) return;
-      if (++given > 2 * keep || (given > keep && !inFlight(flying))) empty();
+      if (given >= 2 * keep || (given >= keep && !inFlight(flying))) empty();
+      given++;
       const style = {};
       if (look.scale !== 1) style.fontSize = `${Math.round(mediumSize(art, plugin.option) * look.scale)}px`;
       if (look.badge) Object.assign(style, { backgroundColor: look.badge, borderRadius: '0.4em', padding: '0 0.4em' });

@@ -91,7 +91,9 @@ func (s *instance) runClient(program, script string, args ...string) {
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.HasSuffix(string(out), "ok\n") {
 		s.t.Errorf("%s: %v\n%s", script, err, out)
+		return
 	}
+	s.t.Logf("%s:\n%s", script, out)
 }
 
 func TestCompatCoder(t *testing.T) {

@@ -32,6 +32,7 @@ const gaps = [];
 const waits = []; // what each back-off was
 let lives = 0;
 let resumes = 0;
+let cuts = 0; // manners in which the way was cut
 
 before(async () => {
   if (skip) return;
@@ -87,6 +88,7 @@ async function disconnected(cut, { during = 3 } = {}) {
   await caughtUp();
   const was = lives;
   const resumed = resumes;
+  cuts++;
   await cut();
   await say(during);
   await until('the watcher is back', () => lives > was && watcher.state === 'live');
@@ -171,6 +173,7 @@ for (const signal of ['SIGTERM', 'SIGKILL']) {
     await say(2);
     await caughtUp();
     const was = lives;
+    cuts++;
     await server.stop(signal);
     await until('the watcher noticed', () => watcher.state !== 'live');
     if (signal === 'SIGTERM') {
@@ -196,6 +199,7 @@ test('gone too long: it is told, and what the history repeats comes once', { ski
   await say(8);
   await caughtUp();
   const was = lives;
+  cuts++;
   proxy.plans.push(unavailable, unavailable);
   proxy.last.reset();
   await say(4);
@@ -205,7 +209,9 @@ test('gone too long: it is told, and what the history repeats comes once', { ski
   whole();
 });
 
-test('the attempts were spread', { skip }, () => {
+test('all was heard, once; the attempts were spread', { skip }, (t) => {
+  whole();
+  assert.ok(cuts >= 24, `${cuts} manners`);
   assert.ok(waits.length >= 30, `${waits.length} waits`);
   const quarters = [0, 0, 0, 0];
   for (const { delay, code, asked: byServer, failures } of waits) {
@@ -216,6 +222,8 @@ test('the attempts were spread', { skip }, () => {
     quarters[Math.floor(share * 4)]++;
   }
   for (const n of quarters) assert.ok(n >= 3, String(quarters));
+  t.diagnostic(`${cuts} manners of cuts, ${lives} connections, ${resumes} resumed; ${said.length} comments, ${heard.length} heard, ` +
+    `${new Set(heard).size} of them different; ${waits.length} waits, by quarters of their ceilings ${quarters.join(' ')}`);
 });
 
 test('nothing keeps the process after close', { skip }, async () => {

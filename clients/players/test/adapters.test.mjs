@@ -2,6 +2,7 @@
 // stand-ins that keep what they were told. The players themselves: make players.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { attach as attachArtplayer } from '../artplayer.js';
 import { attach as attachDanmaku } from '../danmaku.js';
 import { attach as attachDPlayer, backend, escapeHTML } from '../dplayer.js';
 import { feed, Latest, lookOf } from '../feed.js';
@@ -103,6 +104,88 @@ test('danmu.js: only while it plays', () => {
   danmu.status = 'playing';
   client.tell('render', [{ id: '2', text: 'b', mode: 'reverse' }]);
   assert.deepEqual(danmu.sent.map(({ id, txt, mode }) => [id, txt, mode]), [['2', 'b', 'scroll']]);
+});
+
+function artplayer() {
+  const listeners = new Map();
+  const yes = () => true;
+  const plugin = { option: { fontSize: 24, filter: yes, beforeEmit: yes, beforeVisible: yes }, isHide: false, given: [], loads: 0, most: 0 };
+  plugin.emit = (danmu) => {
+    if (!plugin.option.filter(danmu)) return;
+    plugin.given.push(danmu);
+    plugin.most = Math.max(plugin.most, plugin.given.length);
+  };
+  plugin.load = () => {
+    plugin.given = [];
+    plugin.loads++;
+  };
+  return {
+    plugin,
+    plugins: { artplayerPluginDanmuku: plugin },
+    playing: true,
+    currentTime: 10,
+    notice: {},
+    template: { $player: { clientHeight: 400 } },
+    on: (name, f) => listeners.set(name, f),
+    off: (name) => listeners.delete(name),
+    tell: (name, ...args) => listeners.get(name)?.(...args),
+    listeners,
+  };
+}
+
+test('ArtPlayer: what the plugin keeps is bounded, whether something flies or not', () => {
+  for (const flies of [false, true]) {
+    const [client, art] = [new Client(), artplayer()];
+    attachArtplayer(art, client);
+    for (let i = 0; i < 10_000; i++) {
+      client.tell('render', [{ id: `${i}`, text: `${i}` }]);
+      const danmu = art.plugin.given.at(-1);
+      assert.equal(art.plugin.option.beforeVisible(danmu), true);
+      art.tell('artplayerPluginDanmuku:visible', { ...danmu, $ref: flies ? new Element() : null });
+      // After a seek or in a loop its time comes again.
+      assert.equal(art.plugin.option.beforeVisible(danmu), false);
+    }
+    assert.equal(art.plugin.most, flies ? 4_000 : 2_000);
+  }
+});
+
+test('ArtPlayer: what it missed is given again, what is taken back or late is not', () => {
+  const [client, art] = [new Client(), artplayer()];
+  const end = attachArtplayer(art, client);
+  client.tell('render', [{ id: '1', text: 'a' }, { id: '2', text: 'b' }]);
+  art.tell('video:timeupdate');
+  assert.equal(art.plugin.given.length, 2); // their time comes yet
+  client.tell('retract', '2');
+  art.currentTime = 11; // a frame took so long
+  art.tell('video:timeupdate');
+  assert.deepEqual(art.plugin.given.map(({ id, time }) => [id, time]), [['1', 10.3], ['2', 10.3], ['1', 11.3]]);
+  assert.equal(art.plugin.option.beforeVisible({ id: '2' }), false);
+  art.currentTime = 0.1; // the film begins again
+  art.tell('video:timeupdate');
+  assert.equal(art.plugin.given.at(-1).time, 0.4);
+  art.plugin.option.beforeVisible({ id: '1' });
+  art.currentTime = 5;
+  art.tell('video:timeupdate');
+  assert.equal(art.plugin.given.length, 4); // the plugin has seen it
+  art.playing = false;
+  client.tell('render', [{ id: '3', text: 'c' }]);
+  assert.equal(art.plugin.given.length, 4);
+  end();
+  assert.equal(art.listeners.size + client.listeners.size, 0);
+  assert.equal(art.plugin.option.beforeVisible({ id: '2' }), true);
+});
+
+test('ArtPlayer: its box sends; what is refused stays in it', async () => {
+  const [client, art] = [new Client(), artplayer()];
+  attachArtplayer(art, client);
+  const danmu = { text: 'mine', color: '#00FF00', mode: 2 };
+  assert.equal(await art.plugin.option.beforeEmit(danmu), true);
+  assert.deepEqual(client.sent, [{ text: 'mine', color: 0xff00, mode: 'bottom' }]);
+  art.plugin.emit(danmu); // the plugin would show it now; it comes back by itself
+  assert.deepEqual(art.plugin.given, []);
+  client.answers.push(Promise.reject(new Error('muted')));
+  assert.equal(await art.plugin.option.beforeEmit({ ...danmu }), false);
+  assert.equal(art.notice.show, 'muted');
 });
 
 function dplayer() {
