@@ -104,6 +104,7 @@ image: ## container image danmakud:latest with docker or buildah
 	@mkdir -p out/image/linux/$$($(GO) env GOARCH) out/image/deploy/docker
 	CGO_ENABLED=0 GOOS=linux $(GO) build -trimpath -ldflags '-s -w $(LDFLAGS)' -o out/image/linux/$$($(GO) env GOARCH)/danmakud ./cmd/danmakud
 	cp -R deploy/docker/data out/image/deploy/docker/
+	deploy/packages/licenses.sh out/image/out/licenses
 	@if docker info >/dev/null 2>&1; then builder='docker build'; else builder='buildah bud --format docker'; fi; \
 	$$builder --build-arg TARGETPLATFORM=linux/$$($(GO) env GOARCH) -t danmakud -f deploy/docker/Dockerfile out/image
 

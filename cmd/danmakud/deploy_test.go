@@ -130,6 +130,54 @@ func TestReleaseFile(t *testing.T) {
 	inRepository(t, "goreleaser", "check")
 }
 
+// TestLicense: the repository has one, clients that are published by themselves have the
+// same, and whatever says which it is says that.
+func TestLicense(t *testing.T) {
+	read := func(path string) string {
+		text, err := os.ReadFile(filepath.Join(repository, path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	license := read("LICENSE")
+	if !strings.Contains(license, "Apache License\n") || !strings.Contains(license, "Version 2.0") {
+		t.Error("LICENSE is another one")
+	}
+	for _, client := range []string{"js", "players"} {
+		if read("clients/"+client+"/LICENSE") != license {
+			t.Errorf("the client %s has another license", client)
+		}
+		if !strings.Contains(read("clients/"+client+"/package.json"), `"license": "Apache-2.0"`) {
+			t.Errorf("the package of the client %s does not say its license", client)
+		}
+	}
+	for path, words := range map[string]string{".goreleaser.yaml": "license: Apache-2.0", "deploy/helm/danmakud/Chart.yaml": "license: Apache-2.0"} {
+		if !strings.Contains(read(path), words) {
+			t.Errorf("%s does not say %q", path, words)
+		}
+	}
+}
+
+// TestThirdPartyLicenses: each module in the binary has its license in what goes along.
+func TestThirdPartyLicenses(t *testing.T) {
+	folder := t.TempDir()
+	inRepository(t, "deploy/packages/licenses.sh", folder)
+	all, err := os.ReadFile(filepath.Join(folder, "THIRD-PARTY"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	modules := strings.Fields(inRepository(t, "go", "list", "-deps", "-f", "{{with .Module}}{{if not .Main}}{{.Path}}{{end}}{{end}}", "./cmd/danmakud"))
+	if len(modules) < 10 {
+		t.Fatalf("modules %q", modules)
+	}
+	for _, module := range modules {
+		if !strings.Contains(string(all), "\n"+module+" v") && !strings.HasPrefix(string(all), module+" v") {
+			t.Errorf("no license of %s", module)
+		}
+	}
+}
+
 // TestPackagedFiles: what a package is made of is there.
 func TestPackagedFiles(t *testing.T) {
 	release, err := os.ReadFile(repository + "/.goreleaser.yaml")
