@@ -36,7 +36,10 @@ export function backend(client, { replay = false, fetch = globalThis.fetch } = {
     read({ url, success, error }) {
       if (!replay) return success([]);
       fetch(url)
-        .then((answer) => answer.json())
+        .then((answer) => {
+          if (!answer.ok) throw new Error(`no comments of before: ${answer.status}`);
+          return answer.json();
+        })
         .then(({ code, data, msg }) => {
           if (code !== 0) throw new Error(msg ?? `code ${code}`);
           return data.map(([time, type, color, author, text]) => ({ time, type, color, author: sealed(author), text: sealed(text) }));

@@ -238,7 +238,7 @@ test('DPlayer: what it keeps of its box is escaped before it is drawn again', as
 
 test('DPlayer: replay is read, sealed whoever answers, and its faults are told', async () => {
   const read = (answer) => new Promise((done) => {
-    const fetch = async () => ({ json: async () => answer });
+    const fetch = async () => ({ ok: answer !== null, status: 403, json: async () => answer });
     backend(new Client(), { replay: true, fetch }).read({ url: 'x', success: done, error: (why) => done({ why }) });
   });
   const text = '&lt;b&gt; <img src=x onerror=y>';
@@ -247,6 +247,7 @@ test('DPlayer: replay is read, sealed whoever answers, and its faults are told',
   ]);
   assert.deepEqual(await read({ code: 1, msg: 'busy' }), { why: 'busy' });
   assert.deepEqual(await read({ code: 1 }), { why: 'code 1' });
+  assert.deepEqual(await read(null), { why: 'no comments of before: 403' }); // a ban, or no token
   backend(new Client()).read({ success: (list) => assert.deepEqual(list, []) });
   assert.equal(escapeHTML('a'), 'a');
 });
