@@ -1,7 +1,9 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -282,4 +284,147 @@ func TestClusterDrain(t *testing.T) {
 	}
 	leaving.wait()
 	other.awaitMetric("danmakud_cluster_nodes", 0)
+}
+
+// api sends a request to the control API of a node, and returns the status and the body.
+func (s *instance) api(method, path, body string) (int, string) {
+	s.t.Helper()
+	req, err := http.NewRequest(method, "http://"+s.control+path, strings.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	r, err := s.http.Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer r.Body.Close()
+	p, err := io.ReadAll(r.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return r.StatusCode, string(p)
+}
+
+// await waits until what it is given says so.
+func await(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !f(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("in vain: %s", what)
+		}
+	}
+}
+
+// What is decided on one node holds on all, on those that come later, too.
+func TestClusterSharesDecisions(t *testing.T) {
+	for _, kept := range []bool{false, true} {
+		t.Run(map[bool]string{false: "told", true: "JetStream"}[kept], func(t *testing.T) {
+			var args []string
+			if kept {
+				args = []string{"-js", "-sd", t.TempDir()}
+			}
+			b := startBus(t, args...)
+			all := b.nodes(2)
+			v := all[1].join("r")
+			if status, body := all[0].api("PUT", "/v1/words/w", `{"action":"reject","words":["blocked"]}`); status >= 300 {
+				t.Fatalf("%d %s", status, body)
+			}
+			if status, body := all[0].api("PATCH", "/v1/rooms/quiet/settings", `{"closed":true}`); status >= 300 {
+				t.Fatalf("%d %s", status, body)
+			}
+			if status, body := all[0].api("POST", "/v1/sanctions", `{"kind":"mute","user":"`+v.welcome.UID+`"}`); status >= 300 {
+				t.Fatalf("%d %s", status, body)
+			}
+			await(t, "the mute on the other node", func() bool {
+				_, body := all[1].api("GET", "/v1/sanctions", "")
+				return strings.Contains(body, v.welcome.UID)
+			})
+			v.send(say("may I", "m"))
+			if m, _ := v.until("error"); m.Code != "muted" {
+				t.Errorf("%+v", m)
+			}
+			late := b.node("late")
+			for _, s := range []*instance{all[1], late} {
+				await(t, "the words on "+s.control, func() bool {
+					_, body := s.api("GET", "/v1/words", "")
+					return strings.Contains(body, `"w"`)
+				})
+				if w := s.join("quiet").welcome; !w.Settings.Closed {
+					t.Errorf("the room is open on another node: %+v", w)
+				}
+				_, body := s.api("GET", "/v1/sanctions", "")
+				var list struct{ Sanctions []struct{ ID, User string } }
+				if err := json.Unmarshal([]byte(body), &list); err != nil || len(list.Sanctions) != 1 || list.Sanctions[0].User != v.welcome.UID {
+					t.Fatalf("%s %v", body, err)
+				}
+				if s != late {
+					continue
+				}
+				if status, body := late.api("DELETE", "/v1/sanctions/"+list.Sanctions[0].ID, ""); status >= 300 {
+					t.Fatalf("%d %s", status, body)
+				}
+			}
+			await(t, "the end of the mute", func() bool {
+				_, body := all[1].api("GET", "/v1/sanctions", "")
+				return !strings.Contains(body, v.welcome.UID)
+			})
+			if !kept {
+				return
+			}
+			// Nodes that begin anew, with no disk and nobody there, know it from JetStream.
+			for _, s := range append(all, late) {
+				s.signal(syscall.SIGTERM)
+			}
+			for _, s := range append(all, late) {
+				s.wait()
+			}
+			again := b.node("again")
+			await(t, "the words after a restart of all", func() bool {
+				_, body := again.api("GET", "/v1/words", "")
+				return strings.Contains(body, `"w"`)
+			})
+		})
+	}
+}
+
+// The control API of one node serves rooms and people of the others.
+func TestClusterAPI(t *testing.T) {
+	all := startBus(t).nodes(2)
+	v := all[0].join("r")
+	v.send(say("hello", ""))
+	id := v.hears("hello").ID
+	other := all[1]
+	other.awaitOnline("r", 1)
+	for _, c := range []struct{ method, path, body, want string }{
+		{"GET", "/v1/rooms", "", `"room":"r"`},
+		{"GET", "/v1/rooms/r", "", `"online":1`},
+		{"GET", "/v1/rooms/r/history", "", id},
+		{"GET", "/v1/viewers?user=" + v.welcome.UID, "", `"room":"r"`},
+		{"POST", "/v1/rooms/r/comments", `{"text":"from afar"}`, `"id"`},
+		{"POST", "/v1/comments", `{"all":true,"comments":[{"text":"to all"}]}`, `"r"`},
+		{"DELETE", "/v1/rooms/r/comments/" + id, "", ""},
+	} {
+		if status, body := other.api(c.method, c.path, c.body); status >= 300 && status != 404 || !strings.Contains(body, c.want) {
+			t.Errorf("%s %s: %d %s", c.method, c.path, status, body)
+		}
+	}
+	var got []string
+	for len(got) < 3 {
+		for _, c := range v.next().comments {
+			got = append(got, c.Text+c.Kind)
+			if c.Kind == "retract" && c.ID != id {
+				t.Errorf("takes back %s, not %s", c.ID, id)
+			}
+		}
+	}
+	if !slices.Equal(got, []string{"from afar", "to all", "retract"}) {
+		t.Errorf("got %q", got)
+	}
+	if status, body := other.api("POST", "/v1/kick", `{"user":"`+v.welcome.UID+`"}`); status != 200 || !strings.Contains(body, "1") {
+		t.Errorf("kick: %d %s", status, body)
+	}
+	v.closedWith(1008)
 }

@@ -19,11 +19,12 @@ const (
 	dropOld                  // ticks that came again, or of a life of the node that is over
 	dropStale                // chat that waited too long for the bus
 	dropFull                 // ticks for which the queue to the bus had no place
+	dropUnkept               // decisions that JetStream did not keep
 	dropOverflow             // ticks that came faster than they could be heard
 	drops
 )
 
-var dropNames = [drops]string{"foreign", "shards", "version", "unknown", "busy", "unsent", "large", "old", "stale", "full", "overflow"}
+var dropNames = [drops]string{"foreign", "shards", "version", "unknown", "busy", "unsent", "large", "old", "stale", "full", "unkept", "overflow"}
 
 func (n *Node) drop(d drop) { n.dropped[d].Add(1) }
 

@@ -29,6 +29,7 @@ var (
 	errLarge   = errors.New("larger than a message may be")
 	errVersion = errors.New("of another version")
 	errSender  = errors.New("says nothing of its sender")
+	errOther   = errors.New("it is another by now")
 )
 
 func (m *message) encode() ([]byte, error) {

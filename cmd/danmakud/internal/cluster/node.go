@@ -14,6 +14,7 @@ import (
 
 	"github.com/danmakud/danmakud/room"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // idLen is how long the id of a node is, which is new at each start.
@@ -61,7 +62,12 @@ type Node struct {
 	shards    shards
 	preparing preparations
 	counts    counts
-	newcomer  atomic.Bool // somebody is there who knows nothing of this node's rooms
+	state     state
+	keeper    atomic.Pointer[jetstream.KeyValue] // nil = JetStream keeps nothing
+	decided   chan *entry                        // here, to be told
+	apply     func(key string, value []byte)     // what other nodes decided; fixed when the node starts
+	syncing   atomic.Bool                        // another node is being asked for all it has
+	newcomer  atomic.Bool                        // somebody is there who knows nothing of this node's rooms
 
 	out     []outgoing   // by shard; owned by RoutineSend
 	scratch []room.Heard // owned by RoutineHear
@@ -98,6 +104,8 @@ func Join(ctx context.Context, o Options) (*Node, error) {
 	n.outbox.most, n.outbox.ready = o.QueueMax, make(chan struct{}, 1)
 	n.inbox.ready = make(chan struct{}, 1)
 	n.shards.heard = make(map[uint32]*heardShard)
+	n.state.entries, n.state.differ = make(map[string]*entry), make(map[string]uint64)
+	n.state.changes, n.decided = make(chan entry, applyPlaces), make(chan *entry, applyPlaces)
 	n.counts.elsewhere = make(map[string]map[string]count)
 	n.preparing.turns, n.preparing.byRoom = make(chan struct{}, preparesAtOnce), make(map[string]*preparation)
 	n.peers.byID = make(map[string]*Peer)
@@ -111,6 +119,9 @@ func Join(ctx context.Context, o Options) (*Node, error) {
 		return nil, err
 	}
 	n.OnAsked(kindWho, n.answerWho)
+	n.OnAsked(kindSync, n.answerSync)
+	n.OnAsked(kindPieces, n.answerPieces)
+	n.OnTold(kindState, n.heardState)
 	n.OnAsked(kindHistory, n.answerHistory)
 	n.OnTold(kindReport, n.heardReport)
 	n.OnTold(kindHello, n.heardHello)
@@ -171,9 +182,24 @@ func (n *Node) Start(rooms Rooms, status func() Status) {
 	rooms.Hub().SetPhase(time.Now().UnixNano() - rooms.Now())
 	for _, routine := range []func(){
 		n.RoutineControl, n.RoutineReport, n.RoutineSpeak, n.RoutineSend, n.RoutineReceive, n.RoutineHear, n.RoutineTidy,
+		n.RoutineState, n.RoutineKeep,
 	} {
 		n.running.Add(1)
 		go routine()
+	}
+	n.catchUp()
+}
+
+// catchUp gets from one of the others what was decided before this node takes viewers.
+func (n *Node) catchUp() {
+	ctx, cancel := context.WithTimeout(n.ended, connectTimeout)
+	defer cancel()
+	for _, p := range n.peers.list() {
+		n.sync(ctx, p.ID)
+		break
+	}
+	for len(n.state.changes) > 0 && ctx.Err() == nil {
+		time.Sleep(time.Millisecond)
 	}
 }
 
@@ -195,6 +221,8 @@ type report struct {
 	Peer
 	// Rooms has viewers by room, of some rooms; 0 = none any more.
 	Rooms map[string]int `json:"rooms,omitempty"`
+	// State is the digest of what was decided, as far as the node knows.
+	State uint64 `json:"state,string"`
 }
 
 // RoutineReport tells the others how this node is, and forgets those who tell nothing.
@@ -237,7 +265,7 @@ func (n *Node) linkChanged() {
 
 // say tells the others of this node, and of these of its rooms.
 func (n *Node) say(kind string, rooms map[string]int) {
-	if n.link.up() && n.Tell(kind, report{n.Self(), rooms}) != nil {
+	if n.link.up() && n.Tell(kind, report{n.Self(), rooms, n.state.sumOf()}) != nil {
 		n.drop(dropUnsent)
 	}
 }
@@ -292,6 +320,7 @@ func (n *Node) heardReport(node string, body json.RawMessage) {
 		n.newcomer.Store(true)
 	}
 	n.takeCounts(node, r.Rooms)
+	n.compare(node, r.State)
 	if self := n.Self(); p.Number == self.Number && p.before(&self) {
 		n.number.Store(uint32(n.freeNumber()))
 		if n.rooms != nil {

@@ -102,6 +102,7 @@ func (n *Node) RoutineTidy() {
 // tidy ends the subscriptions of shards that have had no viewers for a while.
 func (n *Node) tidy(now time.Time) {
 	n.rooms.Hub().SetPhase(now.UnixNano() - n.rooms.Now())
+	n.state.sweep(now)
 	wanted := make(map[uint32]bool)
 	n.rooms.Populated(func(name string) { wanted[n.shardOf(name)] = true })
 	var gone []uint32

@@ -16,6 +16,7 @@ import (
 func (d *Desk) commit(c change, e Event) error {
 	e.At = time.Now().Truncate(time.Millisecond).UTC()
 	c.events = append(c.events, e)
+	put, remove := slices.Concat(c.put, c.guests), c.remove // those that are over are over everywhere
 	for _, id := range d.ended {
 		c.remove = append(c.remove, record{bucket: bucketSanctions, key: id})
 	}
@@ -24,6 +25,7 @@ func (d *Desk) commit(c change, e Event) error {
 	}
 	d.ended = d.ended[:0]
 	d.audit.add(e)
+	d.tell(put, remove)
 	return nil
 }
 
@@ -53,7 +55,9 @@ func (d *Desk) Sanction(s Sanction) (Sanction, error) {
 	}
 	s.ID = newID()
 	var c change
-	if !isGuest(s.User) {
+	if isGuest(s.User) {
+		c.guests = []record{{bucketSanctions, s.ID, &s}}
+	} else {
 		c.put = []record{{bucketSanctions, s.ID, &s}}
 		if old != nil {
 			c.remove = []record{{bucket: bucketSanctions, key: old.ID}}
@@ -106,10 +110,7 @@ func (d *Desk) liftLocked(id, by string) error {
 	if s == nil || over(s, time.Now()) {
 		return ErrNotFound
 	}
-	var c change
-	if !isGuest(s.User) {
-		c.remove = []record{{bucket: bucketSanctions, key: id}}
-	}
+	c := change{remove: []record{{bucket: bucketSanctions, key: id}}}
 	if err := d.commit(c, sanctionEvent(eventLift, s, by)); err != nil {
 		return err
 	}

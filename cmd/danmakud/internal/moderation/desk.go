@@ -73,6 +73,8 @@ type Desk struct {
 	fileLists []WordList // with words, by name
 	apiLists  []WordList // likewise
 	ended     []string   // sanctions that are over and still in the store
+
+	share func(Record) // tells other nodes; nil = there are none
 }
 
 // rules are what Judge goes by besides what is about people and rooms. They are

@@ -9,7 +9,14 @@ import (
 // KeepRevocation has a revocation of tokens survive a restart, in place of an
 // earlier one of the same token or user. Without a store it does nothing.
 func (d *Desk) KeepRevocation(r token.Revocation) error {
-	return d.store.write(change{put: []record{{bucketRevocations, revocationKey(&r), r}}})
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	put := []record{{bucketRevocations, revocationKey(&r), r}}
+	if err := d.store.write(change{put: put}); err != nil {
+		return err
+	}
+	d.tell(put, nil)
+	return nil
 }
 
 // Revocations returns those that the store had when it was opened, without those

@@ -24,6 +24,15 @@ func (r *roomSettings) get(name string) room.Settings {
 	return r.of[name]
 }
 
+// each calls f with all of them.
+func (r *roomSettings) each(f func(name string, s room.Settings)) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for name, s := range r.of {
+		f(name, s)
+	}
+}
+
 // place reports whether a room's settings would find a place.
 func (r *roomSettings) place(name string) error {
 	r.mu.RLock()

@@ -200,6 +200,7 @@ func (s *store) close() error {
 type change struct {
 	put    []record
 	remove []record // without values
+	guests []record // put where all is forgotten with the process, and told to other nodes
 	events []Event
 }
 

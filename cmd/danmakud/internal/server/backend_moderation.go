@@ -28,10 +28,21 @@ func (s *Server) Sanctions(name, user string) []moderation.Sanction {
 func (s *Server) Lift(id, by string) error { return deskError(s.desk.Lift(id, by)) }
 
 // Held lists what waits for a decision.
-func (s *Server) Held(name string) []moderation.HeldComment { return s.desk.Held(name) }
+func (s *Server) Held(name string) []moderation.HeldComment {
+	return append(s.desk.Held(name), s.heldElsewhere(name)...)
+}
 
 // Decide publishes or discards what was held. What cannot be published now waits on.
 func (s *Server) Decide(id string, publish bool, by string) error {
+	err := s.decideHere(id, publish, by)
+	if errors.Is(err, admin.ErrNotFound) && s.nodes != nil {
+		return s.decideElsewhere(id, publish, by)
+	}
+	return err
+}
+
+// decideHere is Decide of this node alone.
+func (s *Server) decideHere(id string, publish bool, by string) error {
 	held, ok := s.desk.Take(id)
 	if !ok {
 		return admin.ErrNotFound

@@ -2,7 +2,6 @@ package server
 
 import (
 	"errors"
-	"math"
 
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/admin"
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/moderation"
@@ -13,9 +12,7 @@ import (
 // there are. After an error those that are returned were published.
 func (s *Server) Publish(rooms []string, comments []room.Comment, by string) ([]admin.Published, error) {
 	if rooms == nil {
-		for _, info := range s.hub.List("", math.MaxInt) {
-			rooms = append(rooms, info.Name)
-		}
+		rooms = s.roomNames()
 	}
 	var published []admin.Published
 	var due []*room.Room
@@ -47,7 +44,7 @@ func (s *Server) Retract(name, id, by string) error {
 	if !ok {
 		return admin.ErrNoComment
 	}
-	if s.hub.Find(name) == nil {
+	if !s.anywhere(name) {
 		return admin.ErrNoRoom
 	}
 	found := false

@@ -8,14 +8,14 @@ import (
 
 // ListRooms returns up to limit rooms after that name, and how many there are.
 func (s *Server) ListRooms(after string, limit int) (rooms []room.Info, total int) {
-	return s.hub.List(after, limit), s.hub.Rooms()
+	return s.listAll(after, limit)
 }
 
 // ShowRoom returns one room.
 func (s *Server) ShowRoom(name string) (room.Info, error) {
 	found := s.hub.Find(name)
 	if found == nil {
-		return room.Info{}, admin.ErrNoRoom
+		return s.showElsewhere(name)
 	}
 	return found.Info(), nil
 }
@@ -24,8 +24,8 @@ func (s *Server) ShowRoom(name string) (room.Info, error) {
 // commas, at most as many as it keeps.
 func (s *Server) History(name string, n int) ([]byte, error) {
 	found := s.hub.Find(name)
-	if found == nil {
-		return nil, admin.ErrNoRoom
+	if found == nil || s.nodes != nil && found.Here() == 0 && s.nodes.Elsewhere(name) > 0 {
+		return s.pastElsewhere(name, n)
 	}
 	return found.HistoryJSON(n), nil
 }
@@ -57,16 +57,21 @@ func (s *Server) changedRoom(name, by string, change func(*room.Settings)) (due 
 	if err := s.desk.SetSettings(name, set, by); err != nil {
 		return nil, deskError(err)
 	}
-	// A room made from now on asks for its settings; one made before is told.
+	return s.putInForce(name, set), nil
+}
+
+// putInForce puts settings of a room in force that are kept already. One that is made from
+// now on asks for them.
+func (s *Server) putInForce(name string, set room.Settings) (due *room.Room) {
 	if r := s.hub.Find(name); r != nil && r.SetSettings(set, s.now()) {
-		due = r
+		return r
 	}
-	return due, nil
+	return nil
 }
 
 // Clear forgets a room's history and has viewers remove all they show.
 func (s *Server) Clear(name, by string) error {
-	if s.hub.Find(name) == nil {
+	if !s.anywhere(name) {
 		return admin.ErrNoRoom
 	}
 	due, err := s.inRoom(name, func(r *room.Room, now, wall int64) (bool, error) { return r.Clear(now, wall) })

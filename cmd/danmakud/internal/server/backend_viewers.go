@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"sync"
 
@@ -15,6 +16,16 @@ const viewersMost = 1000
 
 // Viewers finds the connections of a user in a room, "" = in all; at most 1,000.
 func (s *Server) Viewers(ctx context.Context, name, user string) ([]admin.Viewer, error) {
+	viewers, err := s.viewersHere(ctx, name, user)
+	lists, elsewhere := askNodes[[]admin.Viewer](ctx, s, askViewers, userQuestion{name, user})
+	for _, l := range lists {
+		viewers = append(viewers, l...)
+	}
+	return viewers[:min(len(viewers), viewersMost)], cmp.Or(err, elsewhere)
+}
+
+// viewersHere is Viewers of this node alone.
+func (s *Server) viewersHere(ctx context.Context, name, user string) ([]admin.Viewer, error) {
 	found := viewerList{}
 	_, err := s.forUser(ctx, user, func(h *handler, at poller.Slot) bool {
 		in := h.shard.RoomOf(uint32(at))
@@ -63,9 +74,18 @@ func (l *viewerList) take() []admin.Viewer {
 // Kick closes the connections of a user in a room, "" = in all, and returns how
 // many there were.
 func (s *Server) Kick(ctx context.Context, name, user, reason, by string) (int, error) {
-	n, err := s.sendOff(ctx, name, user, func(h *handler, at poller.Slot) {
+	n, err := s.kickHere(ctx, name, user, reason)
+	counts, elsewhere := askNodes[int](ctx, s, askKick, kickQuestion{name, user, reason})
+	for _, more := range counts {
+		n += more
+	}
+	s.record(moderation.Event{By: by, Action: "kick", Room: name, User: user, Detail: reason})
+	return n, cmp.Or(err, elsewhere)
+}
+
+// kickHere is Kick of this node alone.
+func (s *Server) kickHere(ctx context.Context, name, user, reason string) (int, error) {
+	return s.sendOff(ctx, name, user, func(h *handler, at poller.Slot) {
 		h.finish(at, wsproto.CodePolicy, closeText("kicked", reason), reasonKicked)
 	})
-	s.record(moderation.Event{By: by, Action: "kick", Room: name, User: user, Detail: reason})
-	return n, err
 }

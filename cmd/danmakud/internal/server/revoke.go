@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/token"
-	"github.com/danmakud/danmakud/poller"
 )
 
 // revocationsMost bounds those in force: about 100 bytes each.
@@ -36,14 +35,7 @@ func (s *Server) revoke(ctx context.Context, tokenID, user string) (int, error) 
 			return 0, err
 		}
 	}
-	return s.forAll(ctx, func(h *handler, at poller.Slot) bool {
-		p := h.person(at)
-		if p.subject == "" || !s.revoked(p) {
-			return false
-		}
-		h.dismiss(at, token.ErrRevoked.Text, "token_revoked", reasonTokenRevoked)
-		return true
-	})
+	return s.dismissRevoked(ctx)
 }
 
 // restoreRevocations puts those in force that were when the server went down.

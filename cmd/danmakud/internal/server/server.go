@@ -304,6 +304,8 @@ func (s *Server) Start() {
 		}()
 	}
 	if s.nodes != nil {
+		s.shareDecisions()
+		s.answerNodes()
 		s.nodes.Start(&shared{Server: s}, s.clusterStatus)
 	}
 	s.reactor.Start()
