@@ -75,7 +75,12 @@ type Skipped struct {
 type Goodbye struct {
 	Reason       string `json:"reason"`
 	RetryAfterMS int64  `json:"retry_after_ms"`
+	Host         string `json:"host"` // another server to come back to; "" if there is none
 }
+
+// longID is the length of ids of servers that share rooms: longer than those of one by
+// itself, and sorting by age as they stand.
+const longID = 11
 
 // Gap says that batches after a lost connection cannot be had any more.
 type Gap struct {

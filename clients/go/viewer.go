@@ -70,6 +70,8 @@ type Viewer struct {
 	// Of the goroutine that runs it.
 	epoch     string
 	seq       uint64
+	after     string          // greatest id of a comment, for servers of which several share the room
+	host      string          // by goodbye: where to try next
 	seen, old map[string]bool // ids of comments, two generations
 	asked     time.Duration   // by goodbye
 
@@ -291,6 +293,12 @@ func (v *Viewer) dial(ctx context.Context) (*websocket.Conn, *http.Response, err
 	if v.epoch != "" {
 		query.Set("since", strconv.FormatUint(v.seq, 10))
 		query.Set("epoch", v.epoch)
+		if v.after != "" {
+			query.Set("after", v.after)
+		}
+	}
+	if v.host != "" { // once: who is not there either is no better than the one we know
+		address.Host, v.host = v.host, ""
 	}
 	address.RawQuery = query.Encode()
 	conn, response, err := websocket.Dial(ctx, address.String(), &websocket.DialOptions{
@@ -340,11 +348,12 @@ func (v *Viewer) enter(conn *websocket.Conn, text []byte) error {
 	}
 	again, before := v.epoch == welcome.Epoch, v.seq
 	gap := v.epoch != "" && !welcome.Resumed && (!again || welcome.Seq > before)
-	if !again {
+	if !again && !welcome.Resumed { // another server of those that share the room goes on with the same ids
+		v.after = ""
 		v.seen, v.old = map[string]bool{}, nil // ids may be those of other comments now
 	}
 	v.epoch, v.seq = welcome.Epoch, welcome.Seq
-	if welcome.Resumed {
+	if again && welcome.Resumed {
 		v.seq = before // what was missed follows
 	}
 	welcome.History = v.fresh(welcome.History)
@@ -401,6 +410,7 @@ func (v *Viewer) take(text []byte) {
 		var goodbye Goodbye
 		if json.Unmarshal(text, &goodbye) == nil {
 			v.asked = time.Duration(goodbye.RetryAfterMS) * time.Millisecond
+			v.host = goodbye.Host
 			v.tell(&goodbye)
 		}
 	case "ack", "error":
@@ -422,6 +432,9 @@ func (v *Viewer) fresh(list []Comment) []Comment {
 	kept := list[:0]
 	for _, c := range list {
 		if c.Kind != Retract && c.ID != "" {
+			if len(c.ID) == longID {
+				v.after = max(v.after, c.ID)
+			}
 			if v.seen[c.ID] || v.old[c.ID] {
 				continue
 			}

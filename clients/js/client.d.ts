@@ -81,6 +81,8 @@ export interface Goodbye {
   type: 'goodbye';
   reason?: string;
   retry_after_ms?: number;
+  /** Another server of those that share the room: the next try goes there. */
+  host?: string;
 }
 
 export interface Ack {

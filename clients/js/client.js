@@ -92,6 +92,8 @@ export class Client {
   #lastFrame = 0;
   #pinged = null; // when the ping under way was sent
   #at = { room: '', epoch: '', seq: 0 }; // up to where we have a room's batches
+  #after = ''; // greatest id of its comments, for servers of which several share it
+  #host = ''; // of goodbye: where to try next
   #seen;
   #uid = '';
   #uids = new Set(); // we were known by these in this epoch
@@ -280,11 +282,14 @@ export class Client {
 
   #address(token) {
     const address = new URL(this.#base);
+    if (this.#host) address.host = this.#host;
+    this.#host = ''; // once: who is not there either is no better than the one we know
     address.pathname += `ws/${encodeURIComponent(this.#room)}`;
     address.searchParams.set('history', this.#options.history);
     if (this.#at.room === this.#room && this.#at.epoch) {
       address.searchParams.set('since', this.#at.seq);
       address.searchParams.set('epoch', this.#at.epoch);
+      if (this.#after) address.searchParams.set('after', this.#after);
     }
     if (token) address.searchParams.set('token', token);
     return address.href;
@@ -419,6 +424,7 @@ export class Client {
         return this.#pong();
       case 'goodbye':
         this.#retryAfter = Number(message.retry_after_ms) || 0;
+        this.#host = hostOf(message.host);
         return this.#emit('goodbye', message);
     }
   }
@@ -430,11 +436,13 @@ export class Client {
     const again = at.room === before.room;
     this.#room = at.room;
     this.#at = at;
-    if (!again || at.epoch !== before.epoch) this.#anew(again);
+    // Another server of those that share the room goes on with the same ids.
+    if (!again || (at.epoch !== before.epoch && !message.resumed)) this.#anew(again);
     this.#uid = String(message.uid ?? '');
     this.#uids.add(this.#uid);
     this.#backoff.opened(this.#clock.now());
     const history = list(message.history).filter((comment) => this.#seen.first(comment.id));
+    this.#reached(history);
     // Of two switches in a row this may be the welcome of the first.
     const arrival = this.#arrival?.room === at.room || !this.#arrival?.ref ? this.#arrival : null;
     if (arrival) {
@@ -457,6 +465,7 @@ export class Client {
   // Another room, or one that began anew: its ids may be those of other comments.
   #anew(again) {
     this.#seen.forget();
+    this.#after = '';
     this.#uids.clear();
     if (again) return;
     this.#likes = 0;
@@ -468,6 +477,7 @@ export class Client {
     if (message.room !== this.#room || this.#state !== 'live') return;
     this.#saw(whole(message.seq));
     const comments = list(message.comments).filter((comment) => comment.kind === 'retract' || this.#seen.first(comment.id));
+    this.#reached(comments);
     this.#emit('batch', { ...message, comments });
     this.#settings(message);
     this.#count(message.online, whole(message.likes));
@@ -477,6 +487,12 @@ export class Client {
       else this.#comment(comment);
     }
     this.#render();
+  }
+
+  // Ids of servers that share rooms are longer than those of one by itself, and sort by
+  // age as they stand.
+  #reached(comments) {
+    for (const { id, kind } of comments) if (kind !== 'retract' && String(id).length === 11 && id > this.#after) this.#after = id;
   }
 
   #comment(comment) {
@@ -609,6 +625,11 @@ function baseOf(url) {
   base.hash = '';
   if (!base.pathname.endsWith('/')) base.pathname += '/';
   return base.href;
+}
+
+/** HOST:PORT that a server names, '' for anything else. */
+function hostOf(host) {
+  return typeof host === 'string' && /^[A-Za-z0-9.:_[\]-]{1,260}$/.test(host) ? host : '';
 }
 
 function checked(room) {

@@ -35,7 +35,9 @@ func routesPublish() []route {
 	}
 }
 
-func isID() *schema { return matching(`^[-0-9A-Z_a-z]{8}([-0-9A-Z_a-z]{3})?$`, "an id is 8 or 11 of - 0-9 A-Z _ a-z") }
+func isID() *schema {
+	return matching(`^[-0-9A-Z_a-z]{8}([-0-9A-Z_a-z]{3})?$`, "an id is 8 or 11 of - 0-9 A-Z _ a-z")
+}
 
 // newComment is a comment as a back end gives it: what viewers send, and what they
 // may not say themselves.
