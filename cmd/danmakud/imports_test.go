@@ -102,7 +102,7 @@ var importRules = []struct {
 	{"google.golang.org/protobuf", in("cmd/danmakud/internal"), "only dialects and the bus write it"},
 	{"golang.org/x/text", in("cmd/danmakud/internal/moderation"), "only moderation compares texts"},
 	{"github.com/golang-jwt/jwt/", func(s source) bool { return s.test || in("cmd/danmakud/internal/token")(s) }, "tokens are judged in one place"},
-	{"github.com/valyala/fastjson", in("cmd/danmakud/internal/server", "cmd/danmakud/internal/packet"), "only sessions and dialects parse on the way of a comment"},
+	{"github.com/valyala/fastjson", in("cmd/danmakud/internal/server", "cmd/danmakud/internal/packet", "cmd/danmakud/internal/strictjson"), "only sessions and dialects parse on the way of a comment"},
 	{"github.com/coder/websocket", func(s source) bool { return s.test || in("clients/go")(s) }, "the server has a protocol code of its own; other libraries serve its clients"},
 	{"github.com/gorilla/websocket", testOnly, "other libraries serve as foreign clients in tests"},
 	{module + "/cmd/", in("cmd"), "nothing points up to a command"},
@@ -156,6 +156,30 @@ func TestImportRule(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestOneValidator: fastjson's validator takes seconds for a few KiB that are nested
+// deep, so strictjson alone calls it.
+func TestOneValidator(t *testing.T) {
+	found := 0
+	for _, s := range sources(t) {
+		ast.Inspect(s.syntax, func(n ast.Node) bool {
+			call, ok := n.(*ast.SelectorExpr)
+			if !ok || !strings.HasPrefix(call.Sel.Name, "Validate") {
+				return true
+			}
+			if x, ok := call.X.(*ast.Ident); !ok || x.Name != "fastjson" {
+				return true
+			}
+			if found++; !in("cmd/danmakud/internal/strictjson")(s) {
+				t.Errorf("%s calls fastjson.%s", s.path, call.Sel.Name)
+			}
+			return true
+		})
+	}
+	if found == 0 {
+		t.Error("no call found: the test shows nothing")
 	}
 }
 

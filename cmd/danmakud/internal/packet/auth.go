@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/strictjson"
 	"github.com/valyala/fastjson"
 )
 
@@ -41,7 +42,7 @@ type Auth struct {
 
 // ReadAuth reads the body of an auth packet. The error is ErrAuth.
 func ReadAuth(parser *fastjson.Parser, body []byte) (a Auth, err error) {
-	if fastjson.ValidateBytes(body) != nil {
+	if strictjson.Check(body) != nil {
 		return a, ErrAuth
 	}
 	v, err := parser.ParseBytes(body)

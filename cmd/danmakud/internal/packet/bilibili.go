@@ -4,6 +4,7 @@ import (
 	"hash/crc32"
 	"strconv"
 
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/strictjson"
 	"github.com/valyala/fastjson"
 )
 
@@ -44,7 +45,7 @@ func (e *Encoder) appendEvents(dst []byte, c *comment) []byte {
 
 // isEvent reports whether what a site pushes is an event of this dialect.
 func isEvent(parser *fastjson.Parser, text string) bool {
-	if fastjson.Validate(text) != nil {
+	if strictjson.Check([]byte(text)) != nil {
 		return false
 	}
 	v, err := parser.Parse(text)

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/moderation"
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/strictjson"
 	"github.com/danmakud/danmakud/poller"
 	"github.com/danmakud/danmakud/room"
 	"github.com/danmakud/danmakud/wsproto"
@@ -20,8 +21,7 @@ const (
 
 // command runs one message. msg is valid UTF-8 and lives until it returns.
 func (h *handler) command(s poller.Slot, msg []byte) {
-	// The parser alone lets bad escapes and numbers pass.
-	v, err := (*fastjson.Value)(nil), fastjson.ValidateBytes(msg)
+	v, err := (*fastjson.Value)(nil), strictjson.Check(msg)
 	if err == nil {
 		v, err = h.json.ParseBytes(msg)
 	}

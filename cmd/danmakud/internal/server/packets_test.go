@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -360,6 +361,33 @@ func TestBadMessagesOnSub(t *testing.T) {
 	eventually(t, s, `danmakud_closes_total{reason="packet_text"} 2`)
 	eventually(t, s, `danmakud_closes_total{reason="packet_cut"} 2`)
 	eventually(t, s, `danmakud_closes_total{reason="packet_auth"} 6`)
+}
+
+// TestNestedMessagesCostNothing: a message of brackets alone, of a viewer or as auth, is
+// refused without an error for every one of them: that took seconds of the loop.
+func TestNestedMessagesCostNothing(t *testing.T) {
+	s := start(t, withPackets)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for _, open := range []string{"[", `{"type":[`} {
+		text := strings.Repeat(open, 4000/len(open))
+		v := join(t, s, "1")
+		if err := v.WriteMessage(websocket.TextMessage, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		if m := v.expect("error"); m.Code != "bad_json" {
+			t.Errorf("%s…: %+v", open, m)
+		}
+		c := dialSub(t, s)
+		c.send(packet.OpAuth, text)
+		if code := c.ended(); code != websocket.CloseProtocolError {
+			t.Errorf("auth %s…: close code %d", open, code)
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; n > 32<<20 { // it was 370 MB for each
+		t.Errorf("%d bytes of memory went by", n)
+	}
 }
 
 // TestPacketClocks: who says nothing is closed, and not before its time.
