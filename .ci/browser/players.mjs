@@ -269,6 +269,7 @@ async function checkMarkup(pages, say) {
 async function checkProbe(browser) {
   await step('the probe is one: without escaping DPlayer runs it', async () => {
     const page = await browser.newPage();
+    page.setDefaultTimeout(guard);
     await page.goto(address('dplayer'));
     await page.waitForFunction(() => window.player?.danmaku);
     await page.evaluate(() => window.player.danmaku.draw({ text: '<img src="data:," onerror=window.ran=1>', color: 1, type: 0 }));
@@ -314,9 +315,12 @@ async function run(browser) {
   await checkRetracts(pages);
   await checkBoxes(pages, say);
   await checkMarkup(pages, say);
+  await checkQuiet(pages);
+  for (const page of Object.values(pages)) await page.context().close(); // four films at once are work enough
   const replay = await checkReplay(browser, say);
+  await checkQuiet({ replay });
+  await replay?.context().close();
   await checkProbe(browser);
-  await checkQuiet({ ...pages, replay });
 }
 
 await server.start('--comment-rate', '0', '--duplicate-window', '0s', '--drain-time', '1s', '--archive', archive, '--dplayer', '--origin', site.origin);

@@ -5,6 +5,7 @@ import { attach, backend } from '../dplayer.js';
 import { from, open, room, server } from './page.js';
 import { makeFilm } from './video.js';
 
+const film = await makeFilm();
 const client = open();
 const player = new DPlayer({
   container: document.getElementById('player'),
@@ -12,7 +13,7 @@ const player = new DPlayer({
   mutex: false,
   loop: true,
   volume: 0,
-  video: { url: await makeFilm(), type: 'normal' },
+  video: { url: film, type: 'normal' },
   danmaku: { id: `${room}&from=${from}`, api: new URL('dplayer/', server).href, user: 'me', bottom: '15%' },
   apiBackend: backend(client, { replay: from !== null }),
 });
