@@ -10,9 +10,11 @@ import (
 
 // assExporter writes subtitles in which comments fly. A comment that finds no place
 // where it touches no other is left out; the last line of the file says how many
-// were.
+// were. What is no chat, such as a superchat, is then laid over the chat, on a ground
+// of its own.
 type assExporter struct {
 	lanes   lanes
+	over    lanes
 	leftOut int
 }
 
@@ -41,10 +43,11 @@ PlayResY: %d
 Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, Bold, Italic, Underline, StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, Alignment, MarginL, MarginR, MarginV, Encoding
 Style: Move,sans-serif,%d,&H00FFFFFF,&H00FFFFFF,&H00000000,&H80000000,0,0,0,0,100,100,0,0,1,2,0,7,0,0,0,1
 Style: Stay,sans-serif,%d,&H00FFFFFF,&H00FFFFFF,&H00000000,&H80000000,0,0,0,0,100,100,0,0,1,2,0,8,0,0,0,1
+Style: Over,sans-serif,%d,&H00FFFFFF,&H00FFFFFF,&H00202020,&H80000000,0,0,0,0,100,100,0,0,3,4,0,8,0,0,0,1
 
 [Events]
 Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
-`, start.Format(time.RFC3339), escapeASS(room), stageWidth, stageHeight, fontSizes[""], fontSizes[""])
+`, start.Format(time.RFC3339), escapeASS(room), stageWidth, stageHeight, fontSizes[""], fontSizes[""], fontSizes[""])
 }
 
 func (e *assExporter) footer(w *bufio.Writer) {
@@ -80,17 +83,24 @@ func (e *assExporter) comment(w *bufio.Writer, line []byte, offset int64) error 
 		end = offset + moveTime
 	}
 	width := textWidth(text, font)
+	layer, style := 0, "Move"
+	if !m.moves() {
+		style = "Stay"
+	}
 	top, ok := e.lanes.place(m, width, rows, offset, end)
+	if !ok && c.Kind != "" && c.Kind != "chat" {
+		if m.moves() {
+			end = offset + stayTime
+		}
+		layer, style, m = 1, "Over", stayTop
+		top, ok = e.over.place(m, width, rows, offset, end)
+	}
 	if !ok {
 		e.leftOut++
 		return nil
 	}
-	style := "Move"
-	if !m.moves() {
-		style = "Stay"
-	}
-	_, err = fmt.Fprintf(w, "Dialogue: 0,%s,%s,%s,,0,0,0,,{%s%s}%s\n",
-		assTime(offset), assTime(end), style, assPlace(m, top*laneHeight, width), assLook(font, c.Color), text)
+	_, err = fmt.Fprintf(w, "Dialogue: %d,%s,%s,%s,,0,0,0,,{%s%s}%s\n",
+		layer, assTime(offset), assTime(end), style, assPlace(m, top*laneHeight, width), assLook(font, c.Color), text)
 	return err
 }
 

@@ -284,6 +284,40 @@ func TestNothingOverlaps(t *testing.T) {
 	}
 }
 
+// TestSuperchatsOverAFullStage: what is no chat is not left out for chat that came first.
+func TestSuperchatsOverAFullStage(t *testing.T) {
+	e := newASS()
+	var text strings.Builder
+	w := newTestWriter(&text)
+	e.header(w, "r", base)
+	say := func(line string) {
+		t.Helper()
+		if err := e.comment(w, []byte(line), 1000); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range laneCount + 1 {
+		say(`{"id":"--------","uid":"u","text":"弹幕","ts":1}`)
+	}
+	say(`{"id":"--------","uid":"u","text":"well played","ts":1,"kind":"superchat","price":30,"duration_s":60}`)
+	say(`{"id":"--------","uid":"u","text":"","ts":1,"kind":"gift","gift":"rocket","num":3}`)
+	say(`{"id":"--------","uid":"u","text":"pause","ts":1,"kind":"announcement","mode":"bottom"}`)
+	e.footer(w)
+	w.Flush()
+	if e.leftOut != 1 {
+		t.Errorf("%d left out, want one comment", e.leftOut)
+	}
+	for i, want := range []string{
+		"Dialogue: 1,0:00:01.00,0:00:16.00,Over,,0,0,0,,{\\pos(960,%d)}u (30): well played\n",
+		"Dialogue: 1,0:00:01.00,0:00:06.00,Over,,0,0,0,,{\\pos(960,%d)}u: rocket ×3\n",
+		"Dialogue: 1,0:00:01.00,0:00:06.00,Over,,0,0,0,,{\\pos(960,%d)}pause\n",
+	} {
+		if want = fmt.Sprintf(want, i*laneHeight); !strings.Contains(text.String(), want) {
+			t.Errorf("no %q in\n%s", want, text.String())
+		}
+	}
+}
+
 // touches samples the time two comments share. Times in the file are hundredths,
 // which is worth a few pixels.
 func touches(a, b *onStage) bool {
