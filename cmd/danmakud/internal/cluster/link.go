@@ -67,8 +67,8 @@ func reconnectDelay(n int) time.Duration {
 func isNetwork(err error) bool {
 	var certificate *tls.CertificateVerificationError
 	var authority x509.UnknownAuthorityError
-	var alert tls.AlertError
-	if errors.As(err, &certificate) || errors.As(err, &authority) || errors.As(err, &alert) {
+	var remote *net.OpError // so crypto/tls hands on what the other side finds wrong
+	if errors.As(err, &certificate) || errors.As(err, &authority) || errors.As(err, &remote) && remote.Op == "remote error" {
 		return false
 	}
 	var e net.Error

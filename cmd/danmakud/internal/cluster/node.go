@@ -93,9 +93,8 @@ const (
 	kindHello  = "hello"  // told by who begins: a report; the others answer with theirs at once
 )
 
-// Join connects to the bus and gets to know who is there. Start begins to hear and
-// speak. Errors: ErrRefused, ErrMismatch, what is wrong with a file.
-func Join(ctx context.Context, o Options) (*Node, error) {
+// newNode makes a node without a connection.
+func newNode(o Options) *Node {
 	n := &Node{
 		options: o, control: make(chan *nats.Msg, controlPlaces), turns: make(chan struct{}, answersAtOnce),
 		heard: make(chan *nats.Msg, heardPlaces), spoken: make(chan struct{}, 1), silent: make(chan struct{}),
@@ -114,18 +113,30 @@ func Join(ctx context.Context, o Options) (*Node, error) {
 	n.self = Peer{ID: newID(), Started: time.Now().UnixMilli(), Name: o.Name, Advertise: o.Advertise}
 	n.ended, n.finish = context.WithCancel(context.Background())
 	n.status = func() Status { return Status{} }
+	return n
+}
+
+// listen registers what is done with messages of this package.
+func (n *Node) listen() {
+	n.OnAsked(kindWho, n.answerWho)
+	n.OnAsked(kindSync, n.answerSync)
+	n.OnAsked(kindPieces, n.answerPieces)
+	n.OnAsked(kindHistory, n.answerHistory)
+	n.OnTold(kindState, n.heardState)
+	n.OnTold(kindReport, n.heardReport)
+	n.OnTold(kindHello, n.heardHello)
+	n.OnTold(kindLeave, func(node string, _ json.RawMessage) { n.forget(n.peers.remove(node), "left") })
+}
+
+// Join connects to the bus and gets to know who is there. Start begins to hear and
+// speak. Errors: ErrRefused, ErrMismatch, what is wrong with a file.
+func Join(ctx context.Context, o Options) (*Node, error) {
+	n := newNode(o)
+	n.listen()
 	var err error
 	if n.link, err = dial(&n.options); err != nil {
 		return nil, err
 	}
-	n.OnAsked(kindWho, n.answerWho)
-	n.OnAsked(kindSync, n.answerSync)
-	n.OnAsked(kindPieces, n.answerPieces)
-	n.OnTold(kindState, n.heardState)
-	n.OnAsked(kindHistory, n.answerHistory)
-	n.OnTold(kindReport, n.heardReport)
-	n.OnTold(kindHello, n.heardHello)
-	n.OnTold(kindLeave, func(node string, _ json.RawMessage) { n.forget(n.peers.remove(node), "left") })
 	for _, subject := range []string{n.subjectAll(), n.subjectNode(n.self.ID)} {
 		if _, err := n.link.subscribe(subject, n.control); err != nil {
 			n.link.close()
