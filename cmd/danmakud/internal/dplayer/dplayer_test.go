@@ -246,7 +246,7 @@ func TestOrigins(t *testing.T) {
 	if r := ask(h, "GET", target, "Origin", "https://bad.example"); r.StatusCode != 403 || r.Header.Get("Access-Control-Allow-Origin") != "" {
 		t.Errorf("bad origin: %d %v", r.StatusCode, r.Header)
 	}
-	if r := ask(h, "OPTIONS", target, "Origin", "https://good.example", "Access-Control-Request-Headers", "content-type"); r.StatusCode != 204 || r.Header.Get("Access-Control-Allow-Headers") != "Content-Type" {
+	if r := ask(h, "OPTIONS", target, "Origin", "https://good.example", "Access-Control-Request-Headers", "content-type"); r.StatusCode != 204 || r.Header.Get("Access-Control-Allow-Headers") != "Authorization, Content-Type" {
 		t.Errorf("preflight: %d %v", r.StatusCode, r.Header)
 	}
 	if r := ask(h, "OPTIONS", target, "Origin", "null"); r.StatusCode != 403 {
