@@ -33,8 +33,9 @@ run: ## build and run the server; then open http://localhost:8080/
 	@echo 'danmakud on http://localhost:8080/ (Ctrl-C ends it)'
 	@exec bin/danmakud $(ARGS)
 
-generate: ## write what is made from the settings and commands: docs/configuration.md, example file, man pages
+generate: ## write what is made from settings, commands and the protobuf schema: docs/configuration.md, example file, man pages, danmaku.pb.go
 	$(GO) test -count=1 -run '^TestGenerated$$' ./cmd/danmakud/internal/config ./cmd/danmakud -update
+	$(GO) test -count=1 -v -run '^TestGenerated$$' ./clients/proto/danmaku/v1 -update
 
 test: lint unit verify ## all checks and tests: what CI runs
 
@@ -56,6 +57,7 @@ unit:
 	@if [ -n '$(NO_RACE)' ]; then echo '$(NO_RACE)'; fi
 	$(GO) test $(RACE) -shuffle=on -timeout 10m $(PACKAGES)
 	@$(GO) test $(RACE) -v -run '^TestCable$$' ./cmd/danmakud | sed -n 's/.*\(skipped: .*\)/no link can be spoilt: \1/p'
+	@$(GO) test -v -run '^TestGenerated$$' ./clients/proto/danmaku/v1 | sed -n 's/.*\(skipped: .*\)/\1/p'
 
 verify: ## tests with the verify tag: loops check their invariants each turn
 	$(GO) test $(RACE) -shuffle=on -tags verify ./poller ./room ./cmd/danmakud/internal/server

@@ -74,10 +74,7 @@ func (h *Hub) frame(b *Batch, e Encoding) []byte {
 // framing frames what add appends as a binary message and gives it to use, in memory
 // that is good until use returns; not if add has appended nothing.
 func (h *Hub) framing(add func(p []byte) []byte, use func(made []byte)) {
-	scratch, ok := h.encoding.Get().(*[]byte)
-	if !ok {
-		scratch = new([]byte)
-	}
+	scratch := h.scratch()
 	var space [wsproto.HeaderMax]byte
 	p := add(append((*scratch)[:0], space[:]...))
 	if len(p) > len(space) {
@@ -85,6 +82,14 @@ func (h *Hub) framing(add func(p []byte) []byte, use func(made []byte)) {
 	}
 	*scratch = p
 	h.encoding.Put(scratch)
+}
+
+// scratch returns memory out of the pool.
+func (h *Hub) scratch() *[]byte {
+	if scratch, ok := h.encoding.Get().(*[]byte); ok {
+		return scratch
+	}
+	return new([]byte)
 }
 
 // encoder returns the encoder of e, or nil.
@@ -120,8 +125,11 @@ func (h *Hub) AppendNotice(dst []byte, e Encoding, message []byte) []byte {
 		return wsproto.AppendFrame(dst, wsproto.OpText, message)
 	}
 	if k := h.encoder(e); k != nil && k.Notice != nil {
-		h.framing(func(p []byte) []byte { return k.Notice(p, message) },
+		in := h.scratch() // what goes to Notice escapes: JSON replies are to stay on the stack
+		*in = append((*in)[:0], message...)
+		h.framing(func(p []byte) []byte { return k.Notice(p, *in) },
 			func(made []byte) { dst = append(dst, made...) })
+		h.encoding.Put(in)
 	}
 	return dst
 }

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/moderation"
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/protobuf"
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/strictjson"
 	"github.com/danmakud/danmakud/poller"
 	"github.com/danmakud/danmakud/room"
@@ -31,26 +32,52 @@ func (h *handler) command(s poller.Slot, msg []byte) {
 	}
 	f := fields{object: v}
 	kind, ref := f.bytes("type"), f.text("ref")
+	h.run(s, kind, &f, ref)
+}
+
+// protoCommand runs one message of a viewer who speaks protobuf. msg lives until it
+// returns.
+func (h *handler) protoCommand(s poller.Slot, msg []byte) {
+	c, err := protobuf.ReadCommand(msg)
+	if errors.Is(err, protobuf.ErrMalformed) {
+		h.refuseCommand(s, "", refusedBadProto, "a message is one FromViewer in protobuf", 0)
+		return
+	}
+	if len(c.Ref) <= refBytesMax && !utf8.Valid(c.Ref) {
+		h.refuseCommand(s, "", refusedBadField, "ref is no UTF-8", 0)
+		return
+	}
+	ref := string(c.Ref[:min(len(c.Ref), refBytesMax+1)])
+	if errors.Is(err, protobuf.ErrField) && len(ref) <= refBytesMax {
+		h.refuseCommand(s, ref, refusedBadField, "a field of the message has the wrong type", 0)
+		return
+	}
+	f := fields{command: c}
+	h.run(s, []byte(c.Kind), &f, ref) // which copies to the stack; "" if it is none or two
+}
+
+// run runs a command. Nothing of it but ref lives longer.
+func (h *handler) run(s poller.Slot, kind []byte, f *fields, ref string) {
 	if len(ref) > refBytesMax {
 		h.refuseCommand(s, "", refusedBadField, "ref has at most 64 bytes", 0)
 		return
 	}
 	switch string(kind) { // which copies nothing
 	case "comment":
-		h.comment(s, &f, ref)
+		h.comment(s, f, ref)
 	case "like":
-		h.like(s, &f, ref)
+		h.like(s, f, ref)
 	case "switch":
-		h.switchRoom(s, &f, ref)
+		h.switchRoom(s, f, ref)
 	case "token":
-		h.renew(s, &f, ref)
+		h.renew(s, f, ref)
 	case "ping":
 		if h.spend(s, ref) {
-			h.replyPong(ref)
+			h.replyPong(s, ref)
 		}
 	default:
 		if read, is := orders[string(kind)]; is {
-			rest := f // which escapes, and f must not
+			rest := *f // which escapes, and f must not
 			h.order(s, string(kind), read, &rest, ref)
 			return
 		}
@@ -61,8 +88,9 @@ func (h *handler) command(s poller.Slot, msg []byte) {
 // fields reads the members of a message. A member of the wrong type reads as its
 // default and is remembered in wrong, so that callers check once.
 type fields struct {
-	object *fastjson.Value
-	wrong  string // name of the first member of the wrong type
+	object  *fastjson.Value  // JSON; nil =
+	command protobuf.Command // protobuf
+	wrong   string           // name of the first member of the wrong type
 }
 
 // text returns a string member, "" if it is left out or null.
@@ -70,6 +98,13 @@ func (f *fields) text(name string) string { return string(f.bytes(name)) }
 
 // bytes is text without a copy: valid until the next message is parsed.
 func (f *fields) bytes(name string) []byte {
+	if f.object == nil {
+		p, ok := f.command.Bytes(name)
+		if !ok {
+			f.fail(name)
+		}
+		return p
+	}
 	v := f.object.Get(name)
 	if v == nil || v.Type() == fastjson.TypeNull {
 		return nil
@@ -83,6 +118,13 @@ func (f *fields) bytes(name string) []byte {
 
 // integer returns a whole number, otherwise if it is left out or null.
 func (f *fields) integer(name string, otherwise int64) int64 {
+	if f.object == nil {
+		n, ok := f.command.Number(name, otherwise)
+		if !ok {
+			f.fail(name)
+		}
+		return n
+	}
 	v := f.object.Get(name)
 	if v == nil || v.Type() == fastjson.TypeNull {
 		return otherwise
@@ -97,6 +139,13 @@ func (f *fields) integer(name string, otherwise int64) int64 {
 
 // boolean returns a member that is true or false, false if it is left out or null.
 func (f *fields) boolean(name string) bool {
+	if f.object == nil {
+		is, ok := f.command.Flag(name)
+		if !ok {
+			f.fail(name)
+		}
+		return is
+	}
 	v := f.object.Get(name)
 	if v == nil || v.Type() == fastjson.TypeNull {
 		return false
@@ -110,6 +159,9 @@ func (f *fields) boolean(name string) bool {
 
 // has reports whether a member is there and not null.
 func (f *fields) has(name string) bool {
+	if f.object == nil {
+		return f.command.Has(name)
+	}
 	v := f.object.Get(name)
 	return v != nil && v.Type() != fastjson.TypeNull
 }
@@ -224,7 +276,7 @@ func (h *handler) switchRoom(s poller.Slot, f *fields, ref string) {
 	}
 	h.server.prepareRoom(name)
 	now := h.loop.Now()
-	before, encoding := h.shard.RoomOf(uint32(s)).Name(), h.session(s).encoding()
+	before, encoding := h.shard.RoomOf(uint32(s)).Name(), h.shard.EncodingOf(uint32(s))
 	h.shard.Leave(uint32(s), now)
 	entry, err := h.shard.Join(uint32(s), room.JoinRequest{Name: name, Encoding: encoding, History: h.config.History}, now)
 	if err != nil { // no place there: back to the old one, which still has its own

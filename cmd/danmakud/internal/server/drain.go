@@ -171,7 +171,7 @@ func (h *handler) sayGoodbye(s poller.Slot, p drainPlan) {
 		if h.server.nodes != nil {
 			host = h.server.nodes.SpareHost()
 		}
-		h.replyGoodbye("draining", retry.Milliseconds(), host)
+		h.replyGoodbye(s, "draining", retry.Milliseconds(), host)
 	}
 	h.finish(s, wsproto.CodeRestart, "draining", reasonDrain)
 	h.server.told.Add(1)

@@ -4,6 +4,8 @@ import (
 	"sync"
 
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/packet"
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/protobuf"
+	"github.com/danmakud/danmakud/poller"
 	"github.com/danmakud/danmakud/room"
 )
 
@@ -13,10 +15,51 @@ const (
 	encodingBilibili = room.EncodingForeign + iota
 	encodingBilibiliZlib
 	encodingGoim
+	encodingProto
+	encodingProtoDeflate
 )
+
+// Subprotocols of native viewers.
+const (
+	protocolJSON = iota
+	protocolProto
+)
+
+// protocols are their names in the handshake, the default first.
+var protocols = []string{protocolJSON: "danmaku.v1.json", protocolProto: "danmaku.v1.proto"}
+
+// nativeEncoding is how batches go to who speaks a subprotocol.
+func nativeEncoding(protocol int, deflate bool) room.Encoding {
+	switch {
+	case protocol == protocolProto && deflate:
+		return encodingProtoDeflate
+	case protocol == protocolProto:
+		return encodingProto
+	case deflate:
+		return room.EncodingJSONDeflate
+	}
+	return room.EncodingJSON
+}
+
+// speaksProto reports whether the viewer at s, who is in a room or was, has protobuf
+// messages instead of JSON ones.
+func (h *handler) speaksProto(s poller.Slot) bool {
+	e := h.shard.EncodingOf(uint32(s))
+	return e == encodingProto || e == encodingProtoDeflate
+}
 
 // packetEncoders are as many as make packets at one time.
 var packetEncoders = sync.Pool{New: func() any { return new(packet.Encoder) }}
+
+// protoEncoders are as many as make protobuf messages at one time.
+var protoEncoders = sync.Pool{New: func() any { return new(protobuf.Encoder) }}
+
+// appendProto appends a JSON message as a protobuf one. Any goroutine.
+func appendProto(dst, message []byte) []byte {
+	e := protoEncoders.Get().(*protobuf.Encoder)
+	defer protoEncoders.Put(e)
+	return e.Append(dst, message)
+}
 
 // encoders make those encodings. They run wherever a room is sealed.
 func (s *Server) encoders() []room.Encoder {
@@ -41,6 +84,10 @@ func (s *Server) encoders() []room.Encoder {
 		{Name: "goim", Outer: packet.GoimOuter, Append: of(func(e *packet.Encoder, dst []byte, b *room.Batch) []byte {
 			return e.AppendGoim(dst, packetBatch(b))
 		})},
+		{Name: "proto", Notice: appendProto, Resumes: true, Append: func(dst []byte, b *room.Batch) []byte {
+			return appendProto(dst, b.Payload())
+		}},
+		{Name: "proto_deflate", Notice: appendProto, Resumes: true},
 	}
 }
 

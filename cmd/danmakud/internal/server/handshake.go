@@ -92,7 +92,7 @@ func (h *handler) letIn(s poller.Slot, head, rest []byte, e entrant) {
 	if accepted.Deflate {
 		c.marks |= markDeflate
 	}
-	entry, err := h.shard.Join(uint32(s), wish.request(h, c.encoding()), h.loop.Now())
+	entry, err := h.shard.Join(uint32(s), wish.request(h, nativeEncoding(accepted.Protocol, accepted.Deflate)), h.loop.Now())
 	if err != nil {
 		h.refuseEntry(s, err)
 		return
@@ -163,7 +163,7 @@ func (h *handler) welcome(s poller.Slot, e *room.Entry) {
 	p := h.person(s)
 	e.Degraded = h.server.alone()
 	viewer := room.Viewer{UID: h.session(s).uid, User: p.user, Name: p.name, Role: p.role}
-	h.out = wsproto.AppendFrame(h.out, wsproto.OpText, room.AppendWelcome(scratch[:0], e, &viewer))
+	h.replyNotice(s, room.AppendWelcome(scratch[:0], e, &viewer))
 }
 
 // refuse answers a request that becomes no WebSocket and closes.

@@ -154,7 +154,7 @@ func (h *handler) renew(s poller.Slot, f *fields, ref string) {
 		}
 		h.persons.set(s, after)
 		if ref != "" {
-			h.replyAck(ref, 0)
+			h.replyAck(s, ref, 0)
 		}
 	}
 }

@@ -169,7 +169,12 @@ func (h *handler) data(s poller.Slot, f wsproto.Frame) {
 		h.packetMessage(s, m)
 		return
 	}
-	if m.Op != wsproto.OpText {
+	proto := h.speaksProto(s)
+	switch {
+	case proto && m.Op != wsproto.OpBinary:
+		h.finish(s, wsproto.CodeUnsupported, "this subprotocol is binary only", reasonText)
+		return
+	case !proto && m.Op != wsproto.OpText:
 		h.finish(s, wsproto.CodeUnsupported, "this subprotocol is text only", reasonBinary)
 		return
 	}
@@ -183,6 +188,10 @@ func (h *handler) data(s poller.Slot, f wsproto.Frame) {
 	}
 	if m.Compressed {
 		h.inflated++
+	}
+	if proto {
+		h.protoCommand(s, msg)
+		return
 	}
 	h.command(s, msg)
 }

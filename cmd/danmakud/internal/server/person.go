@@ -120,7 +120,7 @@ const codeToken wsproto.Code = 4001
 // word for programs.
 func (h *handler) dismiss(s poller.Slot, message, word string, r poller.Reason) {
 	if !h.speaksPackets(s) {
-		h.replyError("", refusedUnauthorized, message, 0)
+		h.replyError(s, "", refusedUnauthorized, message, 0)
 	}
 	h.finish(s, codeToken, word, r)
 }

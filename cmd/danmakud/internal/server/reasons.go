@@ -22,6 +22,7 @@ const (
 	reasonProxyHeader                                        // no PROXY protocol header, or a broken one
 	reasonHTTPFull                                           // too many plain HTTP connections
 	reasonBinary                                             // a binary message, which this subprotocol has not
+	reasonText                                               // a text message where protobuf is spoken
 	reasonAbuse                                              // too many refused messages
 	reasonFloodFrames                                        // more frames than one connection may send
 	reasonFloodBytes                                         // more bytes than one connection may send
@@ -58,6 +59,7 @@ var reasonNames = map[poller.Reason]string{
 	reasonProxyHeader:      "proxy_header",
 	reasonHTTPFull:         "http_full",
 	reasonBinary:           "binary",
+	reasonText:             "text",
 	reasonAbuse:            "abuse",
 	reasonFloodFrames:      "flood_frames",
 	reasonFloodBytes:       "flood_bytes",

@@ -62,7 +62,7 @@ func (h *handler) say(s poller.Slot, r *room.Room, c *room.Comment, ref string) 
 		h.sealNow = append(h.sealNow, r)
 	}
 	if ref != "" {
-		h.replyAck(ref, id)
+		h.replyAck(s, ref, id)
 	}
 }
 
@@ -75,7 +75,7 @@ func (h *handler) shadow(s poller.Slot, in string, c *room.Comment, ref string) 
 	var id uint64
 	h.out, id = h.shard.Echo(h.out, uint32(s), in, c, h.loop.Wall())
 	if ref != "" {
-		h.replyAck(ref, id)
+		h.replyAck(s, ref, id)
 	}
 }
 
@@ -86,7 +86,7 @@ func (h *handler) hold(s poller.Slot, r *room.Room, c *room.Comment, ref, list s
 		return
 	}
 	if ref != "" {
-		h.replyAck(ref, 0)
+		h.replyAck(s, ref, 0)
 	}
 }
 
@@ -168,6 +168,6 @@ func (s *Server) refuse(m *remark, code refusal, message string, retryMs int64) 
 // acknowledge answers a command that was carried out off the loops; id 0 is none.
 func (s *Server) acknowledge(at poller.Handle, ref string, id uint64) {
 	if ref != "" {
-		s.tell(at, func(h *handler, _ poller.Slot) { h.replyAck(ref, id) })
+		s.tell(at, func(h *handler, slot poller.Slot) { h.replyAck(slot, ref, id) })
 	}
 }

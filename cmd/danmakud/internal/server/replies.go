@@ -15,6 +15,7 @@ type refusal uint8
 
 const (
 	refusedBadJSON refusal = iota
+	refusedBadProto
 	refusedBadType
 	refusedBadField
 	refusedTooLong
@@ -33,7 +34,7 @@ const (
 )
 
 var refusalCodes = [refusals]string{
-	"bad_json", "bad_type", "bad_field", "too_long", "empty", "rate_limited", "overloaded",
+	"bad_json", "bad_proto", "bad_type", "bad_field", "too_long", "empty", "rate_limited", "overloaded",
 	"unauthorized", "forbidden",
 	"slow_mode", "muted", "banned", "blocked_word", "duplicate", "room_closed",
 }
@@ -52,7 +53,7 @@ func refusalOf(code string) refusal {
 // is closing when this returns.
 func (h *handler) refuseCommand(s poller.Slot, ref string, code refusal, message string, retryMs int64) {
 	h.refused[code]++
-	h.replyError(ref, code, message, retryMs)
+	h.replyError(s, ref, code, message, retryMs)
 	if code == refusedOverloaded {
 		return // our fault, not the viewer's
 	}
@@ -62,9 +63,9 @@ func (h *handler) refuseCommand(s poller.Slot, ref string, code refusal, message
 	}
 }
 
-// The reply functions append one text frame to h.out.
+// The reply functions append one message to h.out.
 
-func (h *handler) replyError(ref string, code refusal, message string, retryMs int64) {
+func (h *handler) replyError(s poller.Slot, ref string, code refusal, message string, retryMs int64) {
 	var scratch [512]byte
 	p := append(scratch[:0], `{"type":"error",`...)
 	p = appendRef(p, ref)
@@ -76,12 +77,12 @@ func (h *handler) replyError(ref string, code refusal, message string, retryMs i
 		p = append(p, `,"retry_after_ms":`...)
 		p = strconv.AppendInt(p, retryMs, 10)
 	}
-	h.replyText(append(p, '}'))
+	h.replyNotice(s, append(p, '}'))
 }
 
 // replyAck says that a message with a ref was accepted. id is that of the comment,
 // 0 where there is none, or none yet.
-func (h *handler) replyAck(ref string, id uint64) {
+func (h *handler) replyAck(s poller.Slot, ref string, id uint64) {
 	var scratch [256]byte
 	p := append(scratch[:0], `{"type":"ack","ref":`...)
 	p = appendJSON(p, ref)
@@ -89,20 +90,20 @@ func (h *handler) replyAck(ref string, id uint64) {
 		p = append(p, `,"id":"`...)
 		p = append(room.AppendID(p, id), '"')
 	}
-	h.replyText(append(p, '}'))
+	h.replyNotice(s, append(p, '}'))
 }
 
-func (h *handler) replyPong(ref string) {
+func (h *handler) replyPong(s poller.Slot, ref string) {
 	var scratch [256]byte
 	p := append(scratch[:0], `{"type":"pong"`...)
 	if ref != "" {
 		p = append(p, `,"ref":`...)
 		p = appendJSON(p, ref)
 	}
-	h.replyText(append(p, '}'))
+	h.replyNotice(s, append(p, '}'))
 }
 
-func (h *handler) replyGoodbye(reason string, retryMs int64, host string) {
+func (h *handler) replyGoodbye(s poller.Slot, reason string, retryMs int64, host string) {
 	var scratch [128]byte
 	p := append(scratch[:0], `{"type":"goodbye","reason":"`...)
 	p = append(p, reason...)
@@ -111,11 +112,12 @@ func (h *handler) replyGoodbye(reason string, retryMs int64, host string) {
 	if host != "" { // an address needs no escaping
 		p = append(append(append(p, `,"host":"`...), host...), '"')
 	}
-	h.replyText(append(p, '}'))
+	h.replyNotice(s, append(p, '}'))
 }
 
-func (h *handler) replyText(p []byte) {
-	h.out = wsproto.AppendFrame(h.out, wsproto.OpText, p)
+// replyNotice appends a JSON message, in the words of the viewer's subprotocol.
+func (h *handler) replyNotice(s poller.Slot, p []byte) {
+	h.out = h.server.hub.AppendNotice(h.out, h.shard.EncodingOf(uint32(s)), p)
 }
 
 func appendRef(p []byte, ref string) []byte {

@@ -40,9 +40,6 @@ import (
 	"github.com/danmakud/danmakud/wsproto"
 )
 
-// protocols are the subprotocols spoken, the default first.
-var protocols = []string{"danmaku.v1.json"}
-
 // spareProcs is how many processors the Go scheduler gets besides one for each
 // loop. While none is idle the runtime takes a loop's processor away as soon as
 // the loop sleeps, polls every 20 µs to see to that, and the loop has to queue for

@@ -523,7 +523,7 @@ func TestB1RepliesDoNotCrossConnections(t *testing.T) {
 	s := start(t, func(c *config.Config) { c.Loops = 1 })
 	a, b := join(t, s, "r"), join(t, s, "r")
 	h := s.handlers[0]
-	h.loop.Post(func() { h.replyPong("secret of a") }) // appended, and never flushed
+	h.loop.Post(func() { h.replyPong(0, "secret of a") }) // appended, and never flushed
 	b.say(`{"type":"ping","ref":"mine"}`)
 	if m := b.expect("pong"); m.Ref != "mine" {
 		t.Fatalf("b got %+v", m)

@@ -1,9 +1,6 @@
 package server
 
-import (
-	"github.com/danmakud/danmakud/poller"
-	"github.com/danmakud/danmakud/room"
-)
+import "github.com/danmakud/danmakud/poller"
 
 // state is how far a connection has come.
 //
@@ -55,14 +52,6 @@ const (
 func (c *session) talking() bool { return c.state == stateOpen || c.state == stateGreeting }
 
 func (c *session) is(m marks) bool { return c.marks&m != 0 }
-
-// encoding is how batches go to this viewer.
-func (c *session) encoding() room.Encoding {
-	if c.is(markDeflate) {
-		return room.EncodingJSONDeflate
-	}
-	return room.EncodingJSON
-}
 
 // chunkSessions is the growth step of the session columns; chunks never move.
 const chunkSessions = 4096
