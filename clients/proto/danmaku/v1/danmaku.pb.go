@@ -1236,6 +1236,7 @@ type Batch struct {
 	Likes         uint64                 `protobuf:"varint,5,opt,name=likes,proto3" json:"likes,omitempty"`
 	Sampled       uint64                 `protobuf:"varint,6,opt,name=sampled,proto3" json:"sampled,omitempty"` // comments left out
 	Comments      []*Comment             `protobuf:"bytes,7,rep,name=comments,proto3" json:"comments,omitempty"`
+	Settings      *Settings              `protobuf:"bytes,8,opt,name=settings,proto3" json:"settings,omitempty"` // left out = as before; there and empty = all as usual
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1315,6 +1316,13 @@ func (x *Batch) GetSampled() uint64 {
 func (x *Batch) GetComments() []*Comment {
 	if x != nil {
 		return x.Comments
+	}
+	return nil
+}
+
+func (x *Batch) GetSettings() *Settings {
+	if x != nil {
+		return x.Settings
 	}
 	return nil
 }
@@ -1831,6 +1839,7 @@ type Skipped struct {
 	To            uint64                 `protobuf:"varint,2,opt,name=to,proto3" json:"to,omitempty"`
 	Batches       uint64                 `protobuf:"varint,3,opt,name=batches,proto3" json:"batches,omitempty"`
 	Comments      uint64                 `protobuf:"varint,4,opt,name=comments,proto3" json:"comments,omitempty"`
+	Settings      *Settings              `protobuf:"bytes,5,opt,name=settings,proto3" json:"settings,omitempty"` // of the room, if one of those batches told them
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1891,6 +1900,13 @@ func (x *Skipped) GetComments() uint64 {
 		return x.Comments
 	}
 	return 0
+}
+
+func (x *Skipped) GetSettings() *Settings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
 }
 
 type Pong struct {
@@ -2063,7 +2079,7 @@ const file_danmaku_v1_danmaku_proto_rawDesc = "" +
 	"\bmin_role\x18\x03 \x01(\x0e2\x10.danmaku.v1.RoleH\x02R\aminRole\x88\x01\x01B\t\n" +
 	"\a_closedB\x0f\n" +
 	"\r_slow_mode_msB\v\n" +
-	"\t_min_roleJ\x04\b\x04\x10\x10\"\xcc\x01\n" +
+	"\t_min_roleJ\x04\b\x04\x10\x10\"\xfe\x01\n" +
 	"\x05Batch\x12\x12\n" +
 	"\x04room\x18\x01 \x01(\tR\x04room\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x0e\n" +
@@ -2071,8 +2087,9 @@ const file_danmaku_v1_danmaku_proto_rawDesc = "" +
 	"\x06online\x18\x04 \x01(\x04H\x00R\x06online\x88\x01\x01\x12\x14\n" +
 	"\x05likes\x18\x05 \x01(\x04R\x05likes\x12\x18\n" +
 	"\asampled\x18\x06 \x01(\x04R\asampled\x12/\n" +
-	"\bcomments\x18\a \x03(\v2\x13.danmaku.v1.CommentR\bcommentsB\t\n" +
-	"\a_onlineJ\x04\b\b\x10\x10\"\xe1\x03\n" +
+	"\bcomments\x18\a \x03(\v2\x13.danmaku.v1.CommentR\bcomments\x120\n" +
+	"\bsettings\x18\b \x01(\v2\x14.danmaku.v1.SettingsR\bsettingsB\t\n" +
+	"\a_onlineJ\x04\b\t\x10\x10\"\xe1\x03\n" +
 	"\aComment\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
 	"\x03uid\x18\x02 \x01(\tR\x03uid\x12\x12\n" +
@@ -2127,12 +2144,13 @@ const file_danmaku_v1_danmaku_proto_rawDesc = "" +
 	"\x03ref\x18\x01 \x01(\tR\x03ref\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x03 \x01(\tR\amessage\x12$\n" +
-	"\x0eretry_after_ms\x18\x04 \x01(\x03R\fretryAfterMsJ\x04\b\x05\x10\x10\"i\n" +
+	"\x0eretry_after_ms\x18\x04 \x01(\x03R\fretryAfterMsJ\x04\b\x05\x10\x10\"\x9b\x01\n" +
 	"\aSkipped\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\x04R\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\x04R\x02to\x12\x18\n" +
 	"\abatches\x18\x03 \x01(\x04R\abatches\x12\x1a\n" +
-	"\bcomments\x18\x04 \x01(\x04R\bcommentsJ\x04\b\x05\x10\x10\"\x1e\n" +
+	"\bcomments\x18\x04 \x01(\x04R\bcomments\x120\n" +
+	"\bsettings\x18\x05 \x01(\v2\x14.danmaku.v1.SettingsR\bsettingsJ\x04\b\x06\x10\x10\"\x1e\n" +
 	"\x04Pong\x12\x10\n" +
 	"\x03ref\x18\x01 \x01(\tR\x03refJ\x04\b\x02\x10\x10\"a\n" +
 	"\aGoodbye\x12\x16\n" +
@@ -2235,20 +2253,22 @@ var file_danmaku_v1_danmaku_proto_depIdxs = []int32{
 	1,  // 21: danmaku.v1.Say.size:type_name -> danmaku.v1.Size
 	2,  // 22: danmaku.v1.ChangeSettings.min_role:type_name -> danmaku.v1.Role
 	18, // 23: danmaku.v1.Batch.comments:type_name -> danmaku.v1.Comment
-	0,  // 24: danmaku.v1.Comment.mode:type_name -> danmaku.v1.Mode
-	1,  // 25: danmaku.v1.Comment.size:type_name -> danmaku.v1.Size
-	3,  // 26: danmaku.v1.Comment.kind:type_name -> danmaku.v1.Kind
-	2,  // 27: danmaku.v1.Comment.role:type_name -> danmaku.v1.Role
-	2,  // 28: danmaku.v1.Welcome.role:type_name -> danmaku.v1.Role
-	20, // 29: danmaku.v1.Welcome.settings:type_name -> danmaku.v1.Settings
-	18, // 30: danmaku.v1.Welcome.superchats:type_name -> danmaku.v1.Comment
-	18, // 31: danmaku.v1.Welcome.history:type_name -> danmaku.v1.Comment
-	2,  // 32: danmaku.v1.Settings.min_role:type_name -> danmaku.v1.Role
-	33, // [33:33] is the sub-list for method output_type
-	33, // [33:33] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	20, // 24: danmaku.v1.Batch.settings:type_name -> danmaku.v1.Settings
+	0,  // 25: danmaku.v1.Comment.mode:type_name -> danmaku.v1.Mode
+	1,  // 26: danmaku.v1.Comment.size:type_name -> danmaku.v1.Size
+	3,  // 27: danmaku.v1.Comment.kind:type_name -> danmaku.v1.Kind
+	2,  // 28: danmaku.v1.Comment.role:type_name -> danmaku.v1.Role
+	2,  // 29: danmaku.v1.Welcome.role:type_name -> danmaku.v1.Role
+	20, // 30: danmaku.v1.Welcome.settings:type_name -> danmaku.v1.Settings
+	18, // 31: danmaku.v1.Welcome.superchats:type_name -> danmaku.v1.Comment
+	18, // 32: danmaku.v1.Welcome.history:type_name -> danmaku.v1.Comment
+	2,  // 33: danmaku.v1.Settings.min_role:type_name -> danmaku.v1.Role
+	20, // 34: danmaku.v1.Skipped.settings:type_name -> danmaku.v1.Settings
+	35, // [35:35] is the sub-list for method output_type
+	35, // [35:35] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_danmaku_v1_danmaku_proto_init() }

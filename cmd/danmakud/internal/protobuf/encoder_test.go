@@ -118,6 +118,9 @@ func sameAsJSON(t *testing.T, message, p []byte) {
 var everything = []string{
 	`{"type":"batch","room":"r1","seq":18446744073709,"ts":1790000000123,"online":0,"likes":7,"sampled":3,"comments":[` + strings.Join(allKinds, ",") + `]}`,
 	`{"type":"batch","room":"r","seq":1,"ts":1790000000123,"comments":[]}`,
+	`{"type":"batch","room":"r","seq":2,"ts":1790000000123,"settings":{},"comments":[]}`,
+	`{"type":"batch","room":"r","seq":3,"ts":1790000000123,"settings":{"closed":true,"slow_mode_ms":5000,"min_role":"vip"},"comments":[]}`,
+	`{"type":"skipped","from":43,"to":45,"batches":3,"comments":118,"settings":{"slow_mode_ms":1}}`,
 	`{"type":"welcome","room":"r","epoch":"mwrzdi3u-1","seq":41,"tick_ms":100,"online":51234,"uid":"alice","name":"Al\"ice","role":"moderator","resumed":false,"degraded":true,` +
 		`"settings":{"closed":true,"slow_mode_ms":5000,"min_role":"vip"},"superchats":[{"id":"0fJu7--7","uid":"9","text":"SC","ts":1790000000127,"kind":"superchat","price":30,"duration_s":60,"left_s":12}],"history":[` + strings.Join(allKinds, ",") + `]}`,
 	`{"type":"welcome","room":"r","epoch":"e","seq":1,"tick_ms":100,"online":1,"uid":"~7","resumed":true,"history":[]}`,

@@ -100,6 +100,12 @@ var commentFields = []field{
 	{name: "left_s", number: 32, form: formNumber},
 }
 
+var settingsFields = []field{
+	{name: "closed", number: 1, form: formFlag},
+	{name: "slow_mode_ms", number: 2, form: formNumber},
+	{name: "min_role", number: 3, form: formName, names: roleNames},
+}
+
 // toViewer is the message ToViewer.
 var toViewer = field{fields: []field{
 	{name: "batch", number: 1, form: formMessage, fields: []field{
@@ -110,6 +116,7 @@ var toViewer = field{fields: []field{
 		{name: "likes", number: 5, form: formNumber},
 		{name: "sampled", number: 6, form: formNumber},
 		{name: "comments", number: 7, form: formMessages, fields: commentFields},
+		{name: "settings", number: 8, form: formMessage, fields: settingsFields},
 	}},
 	{name: "welcome", number: 2, form: formMessage, fields: []field{
 		{name: "room", number: 1},
@@ -122,11 +129,7 @@ var toViewer = field{fields: []field{
 		{name: "role", number: 8, form: formName, names: roleNames},
 		{name: "resumed", number: 9, form: formPresentFlag},
 		{name: "degraded", number: 10, form: formFlag},
-		{name: "settings", number: 11, form: formMessage, fields: []field{
-			{name: "closed", number: 1, form: formFlag},
-			{name: "slow_mode_ms", number: 2, form: formNumber},
-			{name: "min_role", number: 3, form: formName, names: roleNames},
-		}},
+		{name: "settings", number: 11, form: formMessage, fields: settingsFields},
 		{name: "superchats", number: 12, form: formMessages, fields: commentFields},
 		{name: "history", number: 13, form: formMessages, fields: commentFields},
 	}},
@@ -145,6 +148,7 @@ var toViewer = field{fields: []field{
 		{name: "to", number: 2, form: formNumber},
 		{name: "batches", number: 3, form: formNumber},
 		{name: "comments", number: 4, form: formNumber},
+		{name: "settings", number: 5, form: formMessage, fields: settingsFields},
 	}},
 	{name: "pong", number: 6, form: formMessage, fields: []field{
 		{name: "ref", number: 1},

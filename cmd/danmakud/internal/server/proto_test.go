@@ -237,6 +237,17 @@ func talkProto(t *testing.T, s *Server, v protoViewer, i int) {
 	if got := s.hub.Find("r").Settings(); *got != (room.Settings{}) {
 		t.Errorf("settings %+v", got)
 	}
+	v.send(switchTo("r")) // so that no batch from before is taken for one of those below
+	v.until("welcome without settings", func(m *danmakuv1.ToViewer) bool { return m.GetWelcome() != nil && m.GetWelcome().Settings == nil })
+	lively := &danmakuv1.FromViewer{Ref: "6", Command: &danmakuv1.FromViewer_Settings{Settings: &danmakuv1.ChangeSettings{SlowModeMs: proto.Int64(1)}}}
+	for _, ms := range []int64{1, 0} {
+		lively.GetSettings().SlowModeMs = &ms
+		v.send(lively)
+		v.until("batch with settings", func(m *danmakuv1.ToViewer) bool {
+			told := m.GetBatch().GetSettings()
+			return told != nil && told.SlowModeMs == ms && !told.Closed
+		})
+	}
 }
 
 // TestProtoResumes: who was alone with this protocol in its room misses nothing while it
