@@ -89,6 +89,9 @@ func (o *Options) natsOptions() ([]nats.Option, error) {
 
 // unreachable reports whether an error of connecting is one that time may mend.
 func unreachable(err error) bool {
+	if errors.Is(err, nats.ErrTLS) { // a server that ends it there misses a certificate of ours
+		return false
+	}
 	return errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || isNetwork(err)
 }
 
