@@ -17,7 +17,7 @@ HAVE_CC := $(shell command -v $$($(GO) env CC) >/dev/null 2>&1 && echo yes)
 RACE := $(if $(HAVE_CC),-race)
 NO_RACE := $(if $(HAVE_CC),,no C compiler: the tests run without the race detector)
 
-.PHONY: help build run generate test lint vet unit verify soak fuzz bench browser players js compat conformance deploy-check packages image clean
+.PHONY: help build run generate test lint vet unit verify soak fuzz bench browser players js compat nats-server conformance deploy-check packages image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,7 @@ unit:
 	$(GO) test $(RACE) -shuffle=on -timeout 10m $(PACKAGES)
 	@$(GO) test $(RACE) -v -run '^TestCable$$' ./cmd/danmakud | sed -n 's/.*\(skipped: .*\)/no link can be spoilt: \1/p'
 	@$(GO) test -v -run '^TestGenerated$$' ./clients/proto/danmaku/v1 | sed -n 's/.*\(skipped: .*\)/\1/p'
+	@$(GO) test $(RACE) -v -run '^TestFound$$' ./cmd/danmakud/internal/natstest | sed -n 's/.*\(skipped: .*\)/no nodes are joined: \1/p'
 
 verify: ## tests with the verify tag: loops check their invariants each turn
 	$(GO) test $(RACE) -shuffle=on -tags verify ./poller ./room ./cmd/danmakud/internal/server
@@ -92,6 +93,10 @@ js: ## the JavaScript client: unit, against a real server, types
 compat: ## WebSocket clients of others against a real server, installed if need be
 	.ci/compat/install
 	$(GO) test -count=1 -v -run Compat ./cmd/danmakud
+
+nats-server: ## the newest nats-server into out/, which tests then use beside the one in PATH
+	@mkdir -p out
+	$(GO) build -C .ci/nats -trimpath -ldflags '-s -w' -o ../../out/nats-server github.com/nats-io/nats-server/v2
 
 conformance: ## RFC 6455 and 7692 case by case, in memory and over sockets; prints the groups
 	$(GO) test -count=1 -v -run Conformance ./cmd/danmakud/internal/conformance ./cmd/danmakud

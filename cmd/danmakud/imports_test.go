@@ -105,6 +105,7 @@ var importRules = []struct {
 	{"github.com/valyala/fastjson", in("cmd/danmakud/internal/server", "cmd/danmakud/internal/packet", "cmd/danmakud/internal/strictjson", "cmd/danmakud/internal/protobuf"), "only sessions and dialects parse on the way of a comment"},
 	{"github.com/coder/websocket", func(s source) bool { return s.test || in("clients/go")(s) }, "the server has a protocol code of its own; other libraries serve its clients"},
 	{"github.com/gorilla/websocket", testOnly, "other libraries serve as foreign clients in tests"},
+	{module + "/cmd/danmakud/internal/natstest", testOnly, "NATS servers are started by tests"},
 	{module + "/cmd/", in("cmd"), "nothing points up to a command"},
 	{module + "/clients/proto", testOnly, "the server writes the wire format itself; the types are for viewers"},
 	{module + "/clients/js", in("cmd/danmakud/internal/page"), "the demo page serves the JavaScript client"},
