@@ -428,3 +428,62 @@ func TestClusterAPI(t *testing.T) {
 	}
 	v.closedWith(1008)
 }
+
+// Whoever is on whichever node gets each comment of all nodes once, and the bus carries
+// one message a node and tick, not one a comment.
+func TestClusterExactlyOnce(t *testing.T) {
+	const perNode, each = 6, 300
+	all := startBus(t).nodes(3, "--comment-rate=0")
+	var viewers []*viewer
+	for _, s := range all {
+		for range perNode {
+			viewers = append(viewers, s.join("busy"))
+		}
+	}
+	sent := func() (n float64) {
+		for _, s := range all {
+			n += s.metrics()[`danmakud_bus_ticks_total{direction="out"}`]
+		}
+		return n
+	}
+	before := sent()
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	for i := range each {
+		<-ticker.C
+		for node := range all {
+			viewers[node*perNode].send(say(fmt.Sprintf("%d of %d", i, node), ""))
+		}
+	}
+	var batches int
+	for k, v := range viewers {
+		got := map[string]int{}
+		newest := map[string]int{} // of each node, in order
+		for len(got) < 3*each {
+			m := v.next()
+			if m.Type != "batch" || m.Sampled != 0 {
+				t.Fatalf("viewer %d: %+v", k, m)
+			}
+			if k == 0 {
+				batches++
+			}
+			for _, text := range m.texts() {
+				var i, node int
+				if _, err := fmt.Sscanf(text, "%d of %d", &i, &node); err != nil {
+					t.Fatal(text)
+				}
+				if got[text]++; got[text] > 1 {
+					t.Fatalf("viewer %d: %q comes again", k, text)
+				}
+				if from := fmt.Sprint(node); i < newest[from] {
+					t.Fatalf("viewer %d: %q behind %d", k, text, newest[from])
+				} else {
+					newest[from] = i
+				}
+			}
+		}
+	}
+	if n := sent() - before; n > float64(3*(batches+2)) || n < 3 {
+		t.Errorf("%v messages on the bus for %d batches of 3 nodes", n, batches)
+	}
+}
