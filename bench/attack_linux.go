@@ -31,6 +31,8 @@ type manner struct {
 	name     string
 	upgraded bool
 	deflate  bool
+	full     bool          // only beside a server that is full already
+	pause    time.Duration // between two connections
 	say      func(c *hostile) error
 }
 
@@ -45,6 +47,7 @@ var manners = []manner{
 	{name: "unmasked", upgraded: true, say: (*hostile).unmasked},
 	{name: "garbage", say: (*hostile).garbage},
 	{name: "fragments", upgraded: true, say: (*hostile).fragments},
+	{name: kindRetry, full: true, pause: retryMicros * time.Microsecond, say: (*hostile).knock},
 }
 
 func mannerNamed(name string) (*manner, error) {
@@ -194,6 +197,9 @@ func (a *attack) keep(number int) {
 				r.Ends[how]++
 			}
 		})
+		if !a.rest() {
+			return
+		}
 	}
 }
 
@@ -201,6 +207,19 @@ func (a *attack) count(f func(r *attackResult)) {
 	a.mu.Lock()
 	f(&a.result)
 	a.mu.Unlock()
+}
+
+// rest waits between two connections; false when the attack is over.
+func (a *attack) rest() bool {
+	if a.manner.pause == 0 {
+		return true
+	}
+	select {
+	case <-a.ctx.Done():
+		return false
+	case <-time.After(a.manner.pause):
+		return true
+	}
 }
 
 // meet is one connection from beginning to end; it returns how the server
@@ -419,4 +438,14 @@ func (c *hostile) fragments() error {
 		err = c.write(flood)
 	}
 	return err
+}
+
+// kindRetry is viewers who come again and again without back-off, as bilibili-live-ws
+// does when it is refused.
+const kindRetry = "retry"
+
+// knock asks to be let in.
+func (c *hostile) knock() error {
+	h := newHandshake(&plan{Addr: c.attack.spec.Addr, Speaks: speaksPackets, Seed: uint64(c.number)})
+	return c.write(h.request("", false))
 }

@@ -67,7 +67,7 @@ func (s *session) churn(o *churnOptions) error {
 	if err != nil {
 		return err
 	}
-	m.with = guests // nobody has come yet
+	m.with = []*party{guests} // nobody has come yet
 	if err := guests.order(request{Op: orderChurn, On: true}); err != nil {
 		return err
 	}

@@ -30,14 +30,18 @@ func hostileCommand() *cobra.Command {
 	o := hostileOptions{options: defaultOptions()}
 	o.viewers, o.rate, o.duration, o.nap = 5000, 200, 15*time.Second, time.Millisecond
 	c := loadCommand("hostile", "Good viewers beside hostile connections of each kind; they must not feel them",
-		"bench hostile --server bin/danmakud --viewers 5000 --hostile 1000 --kinds ping-flood,bomb", &o.options, nil)
+		"bench hostile --server bin/danmakud --viewers 5000 --hostile 1000 --kinds ping-flood,bomb\n"+
+			"  bench hostile --server bin/danmakud --server-flag=--max-connections=5000 --viewers 5000 --hostile 2000 --kinds retry --open-rate 20000 --send-rate 20000 --max-ratio 1.2", &o.options, nil)
 	var names []string
 	for _, m := range manners {
-		names = append(names, m.name)
+		if !m.full {
+			names = append(names, m.name)
+		}
 	}
 	f := c.Flags()
 	f.IntVar(&o.hostile, "hostile", 1000, "hostile connections, kept at that number")
-	f.StringVar(&o.kinds, "kinds", strings.Join(names, ","), "kinds, one after the other, each for --duration and after as long a quiet time; half-frame ends with the server's --message-timeout, 30s")
+	f.StringVar(&o.kinds, "kinds", strings.Join(names, ","), "kinds, one after the other, each for --duration and after as long a quiet time; half-frame ends with the server's --message-timeout, 30s. "+
+		"One more is "+kindRetry+": viewers who try again 100 ms after each refusal, for a server that is full with the good ones (--server-flag=--max-connections=N)")
 	f.IntVar(&o.rounds, "rounds", 1, "how often all kinds; the median of a kind's p99 ratios counts")
 	f.Float64Var(&o.openRate, "open-rate", 500, "hostile connects a second in all")
 	f.Float64Var(&o.sendRate, "send-rate", 5000, "hostile writes a second in all; floods write 64 frames at once")
@@ -264,6 +268,10 @@ func (s *session) judgeRaids(o *hostileOptions, raids []*raid, v *judgement) {
 		}
 		s.card.Bar(r.name+": ends seen that the server did not count by a reason of its own", float64(max(0, a.ended()-r.counted())), "<=", 0, "")
 		s.card.Bar(r.name+": hostile connections at one time", float64(a.MostOpen), ">=", 1, "")
+		if r.kind == kindRetry {
+			s.card.Bar(r.name+": tries not refused by the limit of connections", float64(a.ended()-refusedOf(a)), "<=", 0, "")
+			s.note("%s: %s tries a second", r.name, count(float64(a.Opened)/(float64(a.Elapsed)/1e9)))
+		}
 		if o.minEnded > 0 {
 			s.card.Bar(r.name+": ended by the server", float64(a.ended()), ">=", o.minEnded*float64(o.hostile), "")
 		}
@@ -279,6 +287,12 @@ func (s *session) judgeRaids(o *hostileOptions, raids []*raid, v *judgement) {
 			s.card.Bar(kind+": good viewers' p99 to quiet", median(ratios[kind]), "<=", o.maxRatio, "x")
 		}
 	}
+}
+
+// refusedOf is how many of an attack's connections ended as a server ends those for
+// which it has no place: by a 503, or by a reset that overtook it.
+func refusedOf(a *attackResult) int64 {
+	return a.Ends["answered 503 Service Unavailable"] + a.Ends["reset"]
 }
 
 // addCounters keeps the numbers for programs, with the phase.

@@ -152,7 +152,7 @@ func (s *session) stormBack(o *stormOptions) error {
 	if err != nil {
 		return err
 	}
-	m.with = r.back
+	m.with = []*party{r.back}
 	if err := r.stayers.watch("storm", nowMicros(), math.MaxInt64); err != nil {
 		return err
 	}

@@ -52,6 +52,12 @@ type mistakes struct {
 	plainOnly bool
 	// turnAway answers the nth handshake with this instead of 101; "" is not to.
 	turnAway func(nth int) string
+	// packets may change the comments of a batch for viewers that speak packets.
+	packets func(comments []fakeComment) []fakeComment
+	// admission is the answer to auth; "" is the right one.
+	admission string
+	// deaf does not answer heartbeats.
+	deaf bool
 	// refuse answers a comment with an error instead of taking it.
 	refuse func(nth int) bool
 }
@@ -72,6 +78,9 @@ type fakeConn struct {
 	state  any    // of a mistake
 
 	deflate bool // has the extension
+
+	packets  bool // speaks packets
+	protover int
 
 	skipFrom     uint64
 	skipComments int
@@ -164,12 +173,22 @@ func (s *fakeServer) seal(r *fakeRoom) {
 	if r.seq%7 == 0 || s.mistakes.plainOnly {
 		packed = plain // a message may always go uncompressed
 	}
+	said := comments
+	if s.mistakes.packets != nil {
+		said = s.mistakes.packets(comments)
+	}
+	events := fakeEvents(said)
 	for _, c := range s.conns {
 		if c.room != r {
 			continue
 		}
 		frame := plain
-		if c.deflate {
+		switch {
+		case c.packets && c.protover == packetZlib:
+			frame = serverFrame(opBinary, zipped(events))
+		case c.packets:
+			frame = serverFrame(opBinary, events)
+		case c.deflate:
 			frame = packed
 		}
 		frames := [][]byte{frame}
@@ -203,6 +222,11 @@ func (s *fakeServer) serve(conn net.Conn) {
 			answer = s.mistakes.extensions(answer)
 		}
 		head += "Sec-WebSocket-Extensions: " + answer + "\r\n"
+	}
+	if req.URL.Path == "/sub" {
+		_, _ = io.WriteString(conn, head+"\r\n")
+		s.servePackets(conn, in)
+		return
 	}
 	c := s.join(conn, strings.TrimPrefix(req.URL.Path, "/ws/"), head+"\r\n", deflate)
 	for {

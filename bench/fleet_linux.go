@@ -17,6 +17,9 @@ type fleet struct {
 	rooms     []*roomLog
 	senders   []*sender // grows while viewers join; fixed once sending begins
 
+	packetLogs []*packetLog // by room, of viewers that speak packets
+	beaten     int64        // the second in which heartbeats were sent last
+
 	// Opening and churning.
 	members  []*viewer // steady: all that were opened; churning: those that are here
 	next     int       // number of the next viewer to open
@@ -89,6 +92,9 @@ func newFleet(l *loop, p plan) (*fleet, error) {
 			l.rooms[name] = r
 		}
 		f.rooms = append(f.rooms, r)
+		if p.Speaks == speaksPackets {
+			f.packetLogs = append(f.packetLogs, newPacketLog(r, p.Protover, &l.unzip))
+		}
 	}
 	return f, nil
 }
@@ -101,6 +107,7 @@ func (f *fleet) busy() bool {
 // step opens and ends connections as planned. Once a turn.
 func (f *fleet) step(now int64) {
 	f.now = now
+	f.beatAll(now)
 	if f.churning {
 		f.churn(now)
 	}
@@ -155,7 +162,7 @@ func (f *fleet) connect(number int, now int64) {
 	f.serial++
 	v := &viewer{
 		fleet: f, room: f.rooms[p.roomOf(number)], number: number, generation: f.serial,
-		level: p.levelOf(number % max(p.Viewers, 1)), deflate: p.compresses(number % max(p.Viewers, 1)), mute: p.stalls(number), began: now,
+		level: p.levelOf(number % max(p.Viewers, 1)), deflate: p.compresses(number % max(p.Viewers, 1)), mute: p.mutes(number), began: now,
 	}
 	fd, done, err := startConnect(f.to, number%p.Sources, p.Sources > 1)
 	if err != nil {
@@ -334,6 +341,9 @@ func (f *fleet) close() *fleetResult {
 func (f *fleet) fillViewers(r *fleetResult) {
 	for _, v := range f.members {
 		f.settle(v)
+		if v.state == joined {
+			f.faults.add(faultLost, int64(v.beats), "viewer %d: %d heartbeats without an answer", v.number, v.beats)
+		}
 		if f.plan.ChurnRate > 0 || v.state < joined || v.state == over && v.heard == 0 {
 			continue
 		}
@@ -348,6 +358,13 @@ func (f *fleet) fillRooms(r *fleetResult) {
 	sent := make([]int64, len(f.rooms))
 	for _, s := range f.senders {
 		sent[s.room] += s.sent.Load()
+	}
+	for i, l := range f.packetLogs {
+		r.Rooms = append(r.Rooms, l.result(i, f.plan.Worker == 0))
+		delete(f.loop.rooms, l.room.name)
+	}
+	if f.packetLogs != nil {
+		return
 	}
 	for i, l := range f.rooms {
 		l.order(&f.faults)

@@ -10,10 +10,11 @@ import (
 // its faults.
 
 const (
-	opText  = 0x1
-	opClose = 0x8
-	opPing  = 0x9
-	opPong  = 0xA
+	opText   = 0x1
+	opBinary = 0x2
+	opClose  = 0x8
+	opPing   = 0x9
+	opPong   = 0xA
 
 	frameLimit = 64 << 20 // bytes; anything longer is taken for a broken stream
 )
@@ -41,6 +42,11 @@ var (
 // was negotiated, which only text may use (RFC 7692 section 6). ok is false while
 // bytes are missing; an error means that the stream cannot be followed any more.
 func readHeader(p []byte, deflate bool) (h frameHeader, ok bool, err error) {
+	return readHeaderOf(p, opText, deflate)
+}
+
+// readHeaderOf is readHeader for a server whose data frames are of that opcode.
+func readHeaderOf(p []byte, data byte, deflate bool) (h frameHeader, ok bool, err error) {
 	if len(p) < 2 {
 		return h, false, nil
 	}
@@ -53,7 +59,7 @@ func readHeader(p []byte, deflate bool) (h frameHeader, ok bool, err error) {
 		return h, false, errMasked
 	case p[0]&0x80 == 0 || h.op == 0:
 		return h, false, errFragment
-	case h.op != opText && h.op != opClose && h.op != opPing && h.op != opPong:
+	case h.op != data && h.op != opClose && h.op != opPing && h.op != opPong:
 		return h, false, errOpcode
 	}
 	h.size, h.payload = 2, int(p[1])

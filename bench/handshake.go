@@ -16,13 +16,14 @@ type handshake struct {
 	host        string
 	history     int
 	strict      bool // the floor answers with a canned accept value
+	packets     bool // asks for /sub
 }
 
 func newHandshake(p *plan) *handshake {
 	var raw [16]byte
 	put48(raw[:], p.Seed)
 	raw[15] = byte(p.Fleet)
-	h := &handshake{host: p.Addr, history: p.History, strict: p.Speaks == speaksDanmaku}
+	h := &handshake{host: p.Addr, history: p.History, strict: p.Speaks == speaksDanmaku || p.Speaks == speaksPackets, packets: p.Speaks == speaksPackets}
 	h.key = base64.StdEncoding.EncodeToString(raw[:])
 	sum := sha1.Sum([]byte(h.key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 	h.accept = base64.StdEncoding.EncodeToString(sum[:])
@@ -31,16 +32,19 @@ func newHandshake(p *plan) *handshake {
 
 // request is the upgrade request for a room, with compression offered or not.
 func (h *handshake) request(room string, deflate bool) []byte {
-	query := ""
-	if h.history >= 0 {
-		query = fmt.Sprintf("?history=%d", h.history)
+	target := "/ws/" + room
+	switch {
+	case h.packets: // the room is said in the first packet
+		target = "/sub"
+	case h.history >= 0:
+		target += fmt.Sprintf("?history=%d", h.history)
 	}
 	extensions := ""
 	if deflate {
 		extensions = "Sec-WebSocket-Extensions: " + deflateOffer + "\r\n"
 	}
-	return fmt.Appendf(nil, "GET /ws/%s%s HTTP/1.1\r\nHost: %s\r\nUser-Agent: danmakud-bench\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n%s\r\n", room, query, h.host, h.key, extensions)
+	return fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: danmakud-bench\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n%s\r\n", target, h.host, h.key, extensions)
 }
 
 const headLimit = 8 << 10

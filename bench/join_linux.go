@@ -13,12 +13,17 @@ func (v *viewer) join(payload []byte, now int64) {
 		if err := v.readWelcome(payload); err != nil {
 			f.faults.add(faultWelcome, 1, "viewer %d: %v: %.160q", v.number, err, payload)
 		}
+		v.early = !f.spoken && f.plan.Senders > 0 // else nothing is known of what was said
+	case speaksPackets:
+		if err := v.readAdmission(payload); err != nil {
+			f.faults.add(faultWelcome, 1, "viewer %d: %v", v.number, err)
+		}
 	default: // the floor's welcome says nothing
+		v.early = !f.spoken && f.plan.Senders > 0
 	}
 	v.seq.next = v.welcome + 1
 	v.state = joined
-	v.heard = now
-	v.early = !f.spoken && f.plan.Senders > 0 // else nothing is known of what was said
+	v.heard, v.joinedAt = now, now
 	record(f.joinDelays, now-v.began)
 	f.status.Connecting--
 	f.status.Joined++

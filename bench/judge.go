@@ -87,7 +87,7 @@ func judge(p *plan, results []*fleetResult) *judgement {
 				v.Stayed++
 			}
 			switch p.Speaks {
-			case speaksDanmaku:
+			case speaksDanmaku, speaksPackets:
 				v.viewer(w, truths[p.roomOf(w.Viewer)])
 			case speaksRelay:
 				v.relayViewer(w, truths[p.roomOf(w.Viewer)])
@@ -134,7 +134,7 @@ func (v *judgement) collect(p *plan, results []*fleetResult) []*roomTruth {
 		}
 		for i := range r.Viewers {
 			w := &r.Viewers[i]
-			if p.Speaks == speaksDanmaku {
+			if p.Speaks == speaksDanmaku || p.Speaks == speaksPackets {
 				truths[p.roomOf(w.Viewer)].stretch(w)
 			}
 		}

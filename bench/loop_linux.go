@@ -22,6 +22,7 @@ type loop struct {
 	fleets  map[int]*fleet
 	rooms   map[string]*roomLog
 	records recordStore
+	unzip   unzipper
 	inflate inflater
 	nap     int64 // microseconds to let arrivals gather
 	ended   bool

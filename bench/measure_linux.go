@@ -9,7 +9,7 @@ import (
 // measurement follows a fleet and the server through one phase.
 type measurement struct {
 	party *party
-	with  *party // a second fleet in the same rooms, counted in; nil for none
+	with  []*party // further fleets in the same rooms, counted in
 	phase Phase
 
 	began, last snapshot
@@ -18,8 +18,9 @@ type measurement struct {
 // snapshot is everything that is counted, at one moment.
 type snapshot struct {
 	at      time.Time
-	fleet   fleetStatus
-	load    int64 // CPU of the workers, ns
+	fleet   fleetStatus   // all of them together
+	fleets  []fleetStatus // each
+	load    int64         // CPU of the workers, ns
 	loadRSS int64
 	server  *ProcSample
 	machine MachineSample
@@ -30,15 +31,20 @@ type snapshot struct {
 // the recent latencies are taken by whoever asks.
 func (p *party) measure(name string) (*measurement, error) {
 	m := &measurement{party: p}
+	return m, m.begin(name)
+}
+
+// begin is measure for one that has further fleets from the start.
+func (m *measurement) begin(name string) (err error) {
+	p := m.party
 	m.phase = Phase{
 		Name: name, Measured: true, StartS: p.session.since(),
 		Viewers: int64(p.plan.Viewers), Verified: int64(p.plan.verifiedCount()),
 		Rooms: int64(p.plan.Rooms), Senders: int64(p.plan.Senders),
 	}
-	var err error
 	m.began, err = m.take(true)
 	m.last = m.began
-	return m, err
+	return err
 }
 
 // take reads all counters. Metrics cost the server some work, so they are only
@@ -59,13 +65,14 @@ func (m *measurement) take(withMetrics bool) (snapshot, error) {
 	now.at = time.Now()
 	now.server = s.target.proc()
 	now.machine, _ = ReadMachineCPU() // zero where there is none
-	if f := t.Fleets[m.party.plan.Fleet]; f != nil {
-		now.fleet = *f
-	}
-	if m.with != nil {
-		if f := t.Fleets[m.with.plan.Fleet]; f != nil {
-			now.fleet.add(f)
+	for _, p := range append([]*party{m.party}, m.with...) {
+		f := t.Fleets[p.plan.Fleet]
+		if f == nil {
+			f = &fleetStatus{}
 		}
+		now.fleets = append(now.fleets, *f)
+		now.fleet.add(f)
+		now.fleet.recents = append(now.fleet.recents, f.recents...)
 	}
 	now.load, now.loadRSS = t.CPU, t.RSS
 	return now, s.target.alive()
@@ -105,7 +112,7 @@ func (m *measurement) until(end int64) error {
 // second is the point of the series that ends now.
 func (m *measurement) second(now *snapshot) Second {
 	elapsed := now.at.Sub(m.last.at).Seconds()
-	frames, deliveries, bytes := arrived(&m.last.fleet, &now.fleet)
+	frames, deliveries, bytes := arrivedAll(&m.last, now)
 	p := Second{
 		AtS:         now.at.Sub(m.began.at).Seconds(),
 		FramesPerS:  frames / elapsed,
@@ -130,7 +137,21 @@ func (m *measurement) second(now *snapshot) Second {
 	return p
 }
 
-// arrived is what came between two moments, over all viewers. Bytes are
+// arrivedAll adds up what came to all fleets. Those that joined the measurement after
+// its beginning have nothing before it.
+func arrivedAll(a, b *snapshot) (frames, deliveries, bytes float64) {
+	for i := range b.fleets {
+		before := fleetStatus{}
+		if i < len(a.fleets) {
+			before = a.fleets[i]
+		}
+		f, d, n := arrived(&before, &b.fleets[i])
+		frames, deliveries, bytes = frames+f, deliveries+d, bytes+n
+	}
+	return frames, deliveries, bytes
+}
+
+// arrived is what came between two moments, over all viewers of a fleet. Bytes are
 // counted everywhere; what they held is known from the verified viewers.
 func arrived(a, b *fleetStatus) (frames, deliveries, bytes float64) {
 	bytes = float64(b.FrameBytes - a.FrameBytes)
@@ -140,6 +161,18 @@ func arrived(a, b *fleetStatus) (frames, deliveries, bytes float64) {
 	}
 	share := bytes / known
 	return share * float64(b.VerifiedFrames-a.VerifiedFrames), share * float64(b.VerifiedComments-a.VerifiedComments), bytes
+}
+
+// plainBytesAll adds up plainBytes of all fleets.
+func plainBytesAll(a, b *snapshot) (sum float64) {
+	for i := range b.fleets {
+		before := fleetStatus{}
+		if i < len(a.fleets) {
+			before = a.fleets[i]
+		}
+		sum += plainBytes(&before, &b.fleets[i])
+	}
+	return sum
 }
 
 // plainBytes is what arrived between two moments before compression.
@@ -159,9 +192,9 @@ func (m *measurement) finish() (*Phase, error) {
 	}
 	p := &m.phase
 	p.DurationS = now.at.Sub(m.began.at).Seconds()
-	frames, deliveries, bytes := arrived(&m.began.fleet, &now.fleet)
+	frames, deliveries, bytes := arrivedAll(&m.began, &now)
 	p.Received = Counts{
-		Frames: int64(frames), Deliveries: int64(deliveries), Bytes: int64(bytes), PlainBytes: int64(plainBytes(&m.began.fleet, &now.fleet)),
+		Frames: int64(frames), Deliveries: int64(deliveries), Bytes: int64(bytes), PlainBytes: int64(plainBytesAll(&m.began, &now)),
 		Comments: now.fleet.Distinct - m.began.fleet.Distinct,
 	}
 	cpu := now.load - m.began.load

@@ -21,6 +21,7 @@ const (
 	speaksDanmaku = "danmaku" // the native protocol
 	speaksRelay   = "relay"   // the floor's relay: comments come back as they were sent
 	speaksPush    = "push"    // the floor's push: frames without meaning
+	speaksPackets = "packets" // what Bilibili's clients speak, see packets.go
 )
 
 // plan describes a fleet: a set of viewers made alike. Every worker gets the
@@ -31,6 +32,8 @@ type plan struct {
 	Addr     string `json:"addr"`
 	Speaks   string `json:"speaks"`
 	RoomName string `json:"room_name"` // the rooms are RoomName-0, RoomName-1, ...
+	Number   int64  `json:"number"`    // or, if not 0, Number, Number+1, ...: packets know numbers alone
+	Protover int    `json:"protover"`  // of packets: 0 plain, 2 zlib
 	Rooms    int    `json:"rooms"`
 	Viewers  int    `json:"viewers"`
 	Senders  int    `json:"senders"`  // the first of the viewers
@@ -62,7 +65,20 @@ type plan struct {
 // roomOf is the room of a viewer.
 func (p *plan) roomOf(viewer int) int { return viewer % p.Rooms }
 
-func (p *plan) room(i int) string { return p.RoomName + "-" + strconv.Itoa(i) }
+func (p *plan) room(i int) string {
+	if p.Number > 0 {
+		return strconv.FormatInt(p.Number+int64(i), 10)
+	}
+	return p.RoomName + "-" + strconv.Itoa(i)
+}
+
+// data is the opcode of the server's data frames.
+func (p *plan) data() byte {
+	if p.Speaks == speaksPackets {
+		return opBinary
+	}
+	return opText
+}
 
 // sends says whether a viewer is a sender too.
 func (p *plan) sends(viewer int) bool { return viewer < p.Senders }
@@ -84,9 +100,9 @@ func (p *plan) levelOf(viewer int) level {
 	switch {
 	case p.Speaks == speaksPush:
 		return p.Drain
-	case p.ChurnRate > 0, p.Speaks == speaksRelay, p.stalls(viewer), viewer < p.Rooms:
+	case p.ChurnRate > 0, p.Speaks == speaksRelay, p.Speaks == speaksPackets, p.stalls(viewer), viewer < p.Rooms:
 		return verified
-	case (viewer+1)*p.Verified/p.Viewers > viewer*p.Verified/p.Viewers:
+	case p.sampled(viewer):
 		return verified
 	case p.sends(viewer):
 		return max(p.Drain, framed) // it must see the server's errors
@@ -94,6 +110,17 @@ func (p *plan) levelOf(viewer int) level {
 		return max(p.Drain, framed) // what the others get does not tell what it should get
 	}
 	return p.Drain
+}
+
+// sampled says whether a viewer is one of those that are spread evenly to be verified.
+func (p *plan) sampled(viewer int) bool {
+	return (viewer+1)*p.Verified/p.Viewers > viewer*p.Verified/p.Viewers
+}
+
+// mutes says whether a viewer's latencies are left out: those of stallers are their own
+// fault, and of packet viewers, who all look at every byte, a sample will do.
+func (p *plan) mutes(viewer int) bool {
+	return p.stalls(viewer) || p.Speaks == speaksPackets && viewer >= p.Rooms && !p.sampled(viewer)
 }
 
 // verifiedCount is how many viewers come out as verified.
@@ -120,6 +147,8 @@ func (p *plan) validate() error {
 		return fmt.Errorf("--compress %v: a share between 0 and 1", p.Compress)
 	case p.Bare && (p.Workers != 1 || p.History != 0 || p.ChurnRate > 0):
 		return fmt.Errorf("comments without stamps need one worker process, no history and viewers that stay")
+	case p.Speaks == speaksPackets && (p.Number == 0 || p.Senders > 0 || p.ChurnRate > 0 || p.Returns || p.Stallers > 0):
+		return fmt.Errorf("packet viewers watch a room with a number, and stay")
 	case p.Sources < 1 || p.Sources > 250:
 		return fmt.Errorf("%d sources: 1 to 250 addresses are possible", p.Sources)
 	}

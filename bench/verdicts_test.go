@@ -558,7 +558,7 @@ func (r *rude) serve(conn net.Conn, end func(conn net.Conn, upgraded bool)) {
 	if err != nil {
 		return
 	}
-	upgraded := strings.Contains(string(p[:n]), "Upgrade: websocket")
+	upgraded := strings.Contains(string(p[:n]), "Upgrade: websocket") && !strings.HasPrefix(string(p[:n]), "GET /sub ") // to which it is full
 	if upgraded {
 		_, _ = conn.Write([]byte("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"))
 		if n, err = conn.Read(p); err != nil {
@@ -602,6 +602,9 @@ func TestAttacksAreWhatTheySay(t *testing.T) {
 		"unmasked":    func(p []byte) bool { return p[0] == 0x81 && p[1]&0x80 == 0 },
 		"garbage":     func(p []byte) bool { return !strings.HasPrefix(string(p), "GET ") && len(p) == 516 },
 		"fragments":   func(p []byte) bool { return p[0] == opText },
+		kindRetry: func(p []byte) bool {
+			return strings.HasPrefix(string(p), "GET /sub HTTP/1.1\r\n") && strings.HasSuffix(string(p), "\r\n\r\n")
+		},
 	}
 	for _, m := range manners {
 		t.Run(m.name, func(t *testing.T) {

@@ -53,6 +53,8 @@ type viewer struct {
 	comments int64
 	skips    []skipRange
 	echoes   map[uint32]*sequence // relay only: by sender
+	beats    int                  // packets only: heartbeats without an answer yet
+	joinedAt int64                // microseconds
 
 	told       bool  // goodbye has come
 	retryAfter int64 // of the goodbye, ms
@@ -192,6 +194,7 @@ func (v *viewer) consume(p []byte, now int64) []byte {
 			p = p[n:]
 			v.state = joining
 			record(v.fleet.upgradeDelays, now-v.began)
+			v.introduce()
 			continue
 		}
 		if v.level == counted && v.state == joined {
@@ -200,7 +203,7 @@ func (v *viewer) consume(p []byte, now int64) []byte {
 			v.fleet.status.FrameBytes += int64(len(p))
 			return nil
 		}
-		h, ok, err := readHeader(p, v.deflate)
+		h, ok, err := readHeaderOf(p, v.fleet.plan.data(), v.deflate)
 		if err != nil {
 			v.fleet.faults.add(faultFraming, 1, "viewer %d after %d batches: %v: % x", v.number, v.batches, err, p[:min(len(p), 16)])
 			v.end(nil)
@@ -259,6 +262,8 @@ func (v *viewer) frame(h frameHeader, whole []byte, now int64) {
 			return
 		}
 		v.text(payload, whole, false, now)
+	case opBinary:
+		v.packets(payload, whole, now)
 	}
 }
 
