@@ -25,6 +25,7 @@ type acceptor struct {
 	events   []event
 	now      int64
 	bucket   bucket
+	refusals bucket        // of connections for which there is no place
 	resumeAt int64         // accepting is paused until then; 0 = it is not
 	penalty  time.Duration // the last pause after a failure; 0 = accepting works
 	reserve  int           // an fd to be spent when there is no other; -1 = gone
@@ -58,6 +59,8 @@ func newAcceptor(c *Config) (*acceptor, error) {
 		reserve: -1,
 		log:     limitedLog{log: c.Log.With(slog.String("part", "acceptor"))},
 		done:    make(chan struct{}),
+
+		refusals: newBucket(refuseRate),
 	}
 	a.rate.Store(math.Float64bits(c.AcceptRate))
 	a.refillReserve()
@@ -258,6 +261,9 @@ func (a *acceptor) place(fd int, ln *listener) {
 	a.refuse(fd, ln)
 	if a.linger.push(a.kernel, fd, a.now) {
 		a.counters.lingersCut.Add(1)
+	}
+	if !a.refusals.take(a.now) {
+		a.pause(ratePause)
 	}
 }
 

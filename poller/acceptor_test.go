@@ -109,6 +109,45 @@ func TestB12ReserveAnswersWaiting(t *testing.T) {
 	}
 }
 
+// TestRefusalsArePaced: who comes back at once after each refusal, in any number, is not
+// refused at any speed; it waits in the kernel. A place that became free is given all the
+// same, to the first that is looked at.
+func TestRefusalsArePaced(t *testing.T) {
+	k := newFake(t)
+	a := newFakeAcceptor(t, k, 1)
+	k.offer(k.conn())
+	a.turn() // the place is taken
+	a.refusals = newBucket(refuseRate)
+	a.refusals.rate = 1e-9 // no token comes while this test runs
+	var many []answer
+	for range refuseRate {
+		many = append(many, k.conn())
+	}
+	k.offer(many...)
+	for range refuseRate / acceptBatch * 2 {
+		if a.turn(); a.resumeAt != 0 {
+			break
+		}
+		k.offer()
+	}
+	if got, want := a.counters.refusedLimit.Load(), uint64(refuseRate/10+1); got != want || a.counters.paused.Load() != 1 || k.sockets[a.listeners[0].fd].want != 0 {
+		t.Errorf("%d refused, want %d; %d pauses, interest %d", got, want, a.counters.paused.Load(), k.sockets[a.listeners[0].fd].want)
+	}
+	if d := a.sleep(); d <= 0 || d > ratePause {
+		t.Errorf("sleeps %v", d)
+	}
+	a.loops[0].census.release()
+	a.resumeAt = 1 // over
+	k.offer()
+	a.turn()
+	if got := a.counters.accepted.Load(); got != 2 {
+		t.Errorf("%d accepted, want 2", got)
+	}
+	for a.refusals = (bucket{}); len(k.accepts) > 0; a.turn() { // the others may go
+		k.offer()
+	}
+}
+
 func TestRefusedAboveLimit(t *testing.T) {
 	k := newFake(t)
 	a := newFakeAcceptor(t, k, 1)

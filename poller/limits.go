@@ -53,6 +53,10 @@ const (
 	// ratePause is the least pause when the accept rate is used up, so that the
 	// bucket refills by more than one token.
 	ratePause = 10 * time.Millisecond
+	// refuseRate is how many connections a second are refused for want of a place,
+	// before those that follow wait in the kernel: clients that come back at once would
+	// come ever faster, at the cost of who is connected.
+	refuseRate = 500
 
 	// sharedLook is how often listeners that other processes share are looked at
 	// without an event: some kernels hand over what waited in the socket of a
