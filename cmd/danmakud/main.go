@@ -7,6 +7,7 @@
 //	danmakud config     the settings and their origins; check a file; an example
 //	danmakud health     asks a running server, for containers
 //	danmakud doctor     what the host needs for N connections
+//	danmakud plan       what a number of viewers takes, computed
 //	danmakud version    what this binary was built from
 //	danmakud echo       sends back what comes, for conformance suites
 //
@@ -122,6 +123,6 @@ func (p *program) rootCommand() *cobra.Command {
 		"merged batch a tick to all of its viewers. Without a subcommand it serves.\n\n" + serveNotes
 	root.SilenceErrors = true
 	root.SilenceUsage = true
-	root.AddCommand(p.serveCommand(), p.configCommand(), p.doctorCommand(), p.healthCommand(), p.versionCommand(), p.echoCommand())
+	root.AddCommand(p.serveCommand(), p.configCommand(), p.doctorCommand(), p.planCommand(), p.healthCommand(), p.versionCommand(), p.echoCommand())
 	return root
 }
