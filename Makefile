@@ -34,7 +34,7 @@ run: ## build and run the server; then open http://localhost:8080/
 	@exec bin/danmakud $(ARGS)
 
 generate: ## write what is made from settings, commands and the protobuf schema: docs/configuration.md, example file, man pages, danmaku.pb.go
-	$(GO) test -count=1 -run '^TestGenerated$$' ./cmd/danmakud/internal/config ./cmd/danmakud -update
+	$(GO) test -count=1 -run '^TestGenerated' ./cmd/danmakud/internal/config ./cmd/danmakud -update
 	$(GO) test -count=1 -v -run '^TestGenerated$$' ./clients/proto/danmaku/v1 -update
 
 test: lint unit verify ## all checks and tests: what CI runs
