@@ -20,9 +20,12 @@ func FuzzRoutes(f *testing.F) {
 		f.Add(uint8(i), strings.Replace(path, "r1", "%2e%2e", 1), "user=~%00", `[[[[`+q.body, "\x7f")
 	}
 	s := readSpec(f, reference, "")
+	reference.Close() // streams end at once
 	f.Fuzz(func(t *testing.T, index uint8, path, query, body, once string) {
 		b := newFake()
-		a := testAPI(b, Options{Keys: testKeys(), Body: 64 << 10})
+		a := &API{backend: b, log: reference.log, now: reference.now, closed: reference.closed,
+			routes: reference.routes, document: reference.document, replies: newReplies(reference.now)}
+		a.Configure(Options{Keys: testKeys(), Body: 64 << 10})
 		rt := a.routes[int(index)%len(a.routes)]
 		if rt.hidden || len(path) > 2000 || len(query) > 2000 || !strings.HasPrefix(path, "/") || strings.ContainsAny(path, "?#") {
 			t.Skip()
@@ -35,7 +38,6 @@ func FuzzRoutes(f *testing.F) {
 		if once != "" {
 			q.header = map[string][]string{"Idempotency-Key": {once}}
 		}
-		a.Close() // streams end at once
 		w := ask(t, a, q)
 		if w.Code >= 500 {
 			t.Fatalf("%s %s: %d %.300s", rt.method, q.path, w.Code, w.Body)

@@ -14,7 +14,8 @@ type automaton struct {
 	codes  map[rune]uint16 // codes of what is beyond the table
 	low    []uint16        // codes of code points below tableEnd; 0 = in no word
 	states []state
-	ends   []end // index 0 is not used
+	first  []int32 // by code: the state after the root and that code
+	ends   []end   // index 0 is not used
 }
 
 // state has 16 bytes, four to a cache line: a step reads one or two.
@@ -50,6 +51,7 @@ func newAutomaton(words []word) (*automaton, error) {
 	t := newTrie(a, words)
 	t.place()
 	t.link()
+	t.begin()
 	a.states = slices.Clip(slices.Clone(t.states))
 	a.ends = slices.Clip(a.ends)
 	return a, nil
@@ -67,6 +69,7 @@ func (a *automaton) number(words []word) error {
 	if len(count) > runesMax {
 		return errors.New("the words have more than 65,535 different characters")
 	}
+	a.first = make([]int32, len(count)+1)
 	order := make([]rune, 0, len(count))
 	for r := range count {
 		order = append(order, r)
@@ -94,12 +97,38 @@ func (a *automaton) code(r rune) int32 {
 	return int32(a.codes[r])
 }
 
-// step returns the state after r.
-func (a *automaton) step(s int32, r rune) int32 {
-	c := a.code(r)
-	if c == 0 {
-		return 0
+// run goes on from state s with runes[i] until words end or the text does. It returns the
+// state, and where in runes it is then.
+func (a *automaton) run(s int32, runes []rune, i int) (state int32, to int) {
+	states, low, first := a.states, a.low, a.first
+	for ; i < len(runes); i++ {
+		c, r := int32(0), runes[i]
+		if uint32(r) < uint32(len(low)) {
+			c = int32(low[r])
+		} else {
+			c = int32(a.codes[r])
+		}
+		at := &states[s]
+		child := at.base + c
+		switch {
+		case c == 0:
+			s = 0
+		case uint32(child) < uint32(len(states)) && states[child].check == s:
+			s = child
+		case at.fail == 0: // so do most, and then it is one look and not another round
+			s = first[c]
+		default:
+			s = a.follow(at.fail, c)
+		}
+		if states[s].ends != 0 {
+			return s, i + 1
+		}
 	}
+	return s, i
+}
+
+// follow returns the state after s and a code, which is not 0.
+func (a *automaton) follow(s int32, c int32) int32 {
 	for {
 		at := &a.states[s]
 		if child := at.base + c; uint32(child) < uint32(len(a.states)) && a.states[child].check == s {
@@ -115,5 +144,5 @@ func (a *automaton) step(s int32, r rune) int32 {
 // bytes is the memory it holds.
 func (a *automaton) bytes() int {
 	const stateSize, endSize, codeSize, codesEntry = 16, 8, 2, 16
-	return len(a.states)*stateSize + len(a.ends)*endSize + len(a.low)*codeSize + len(a.codes)*codesEntry
+	return len(a.states)*stateSize + len(a.ends)*endSize + len(a.first)*4 + len(a.low)*codeSize + len(a.codes)*codesEntry
 }

@@ -16,10 +16,10 @@ type found struct {
 
 func (a *automaton) all(text []rune) (list []found) {
 	at := int32(0)
-	for i, r := range text {
-		at = a.step(at, r)
+	for i := 0; i < len(text); {
+		at, i = a.run(at, text, i)
 		for e := a.states[at].ends; e != 0; e = a.ends[e].next {
-			list = append(list, found{i + 1, int(a.ends[e].length), a.ends[e].list})
+			list = append(list, found{i, int(a.ends[e].length), a.ends[e].list})
 		}
 	}
 	return list

@@ -141,18 +141,26 @@ func BenchmarkJudgeWords(b *testing.B) {
 	}
 }
 
-// BenchmarkJudgeSlow is for texts whose characters join: the way through the
-// library's normalization.
-func BenchmarkJudgeSlow(b *testing.B) {
+// BenchmarkJudgeMarks is for texts whose characters join, and for one that only the
+// library's normalization can put into order.
+func BenchmarkJudgeMarks(b *testing.B) {
 	d := busyDesk(b)
-	var sc Scratch
-	b.ReportAllocs()
 	i := 0
-	for b.Loop() {
-		if v := d.Judge(&sc, "r", nil, &speaker, "très bien, cafe\u0301 ㎏ ﬁne, が so", int64(i)*1000); v.Action != Pass {
-			b.Fatalf("%+v", v)
-		}
-		i++
+	for _, c := range []struct{ name, text string }{
+		{"some", "très bien, cafe\u0301 ㎏ ﬁne, が so"},
+		{"200_characters", string([]rune(strings.Repeat("tie\u0302\u0301ng vie\u0323\u0302t สวัสดี न\u093cम", 9))[:200])},
+		{"disorder", "a\u0301\u0323\u0327\u0345 very unusual comment"},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			var sc Scratch
+			b.ReportAllocs()
+			for b.Loop() {
+				if v := d.Judge(&sc, "r", nil, &speaker, c.text, int64(i)*2000); v.Action != Pass {
+					b.Fatalf("%+v", v)
+				}
+				i++
+			}
+		})
 	}
 }
 

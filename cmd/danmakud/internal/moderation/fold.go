@@ -1,6 +1,7 @@
 package moderation
 
 import (
+	"encoding/binary"
 	"hash/maphash"
 	"slices"
 	"unicode/utf8"
@@ -16,7 +17,7 @@ type Scratch struct {
 	runes   []rune
 	origins []origin
 
-	squeezed  []byte // the text as comments are compared, three bytes a code point
+	squeezed  []byte // the text as comments are compared, see squeezedRune
 	last      rune   // the last of squeezed
 	run       int    // how many of it there were
 	separator bool   // a visible separator came behind the last of runes
@@ -43,34 +44,26 @@ type origin struct {
 func (sc *Scratch) fold(text string) {
 	sc.begin()
 	foldings := theFoldings()
+	f, size := foldings.at(text, 0)
 	for i := 0; i < len(text); {
-		var f folding
-		size := 1
-		if c := text[i]; c < utf8.RuneSelf {
-			f = foldings.table[c]
-		} else {
-			var r rune
-			r, size = utf8.DecodeRuneInString(text[i:])
-			if r < tableEnd {
-				f = foldings.table[r]
-			} else {
-				f = foldingHigh(r)
-			}
-		}
-		switch {
-		case f&^foldPlain == 0:
-			sc.add(f, uint32(i), uint32(i+size))
-		case f&foldJoins != 0:
-			sc.foldSlow(text)
+		i, f, size = sc.foldPlainly(foldings, text, i, f, size)
+		if i >= len(text) {
 			return
+		}
+		after := i + size
+		next, nextSize := foldings.at(text, after)
+		switch {
+		case (f|next)&foldJoins != 0:
+			after = sc.foldJoined(text, i)
+			next, nextSize = foldings.at(text, after)
 		case f&foldSeveral != 0:
 			for _, f := range foldings.several[f&foldRune] {
-				sc.take(f, uint32(i), uint32(i+size))
+				sc.take(f, uint32(i), uint32(after))
 			}
 		default:
-			sc.leave(f)
+			sc.take(f, uint32(i), uint32(after))
 		}
-		i += size
+		i, f, size = after, next, nextSize
 	}
 }
 
@@ -79,29 +72,122 @@ func (sc *Scratch) begin() {
 	sc.last, sc.run, sc.separator = -1, 0, false
 }
 
-// foldingHigh is foldingOf for what is beyond the table: of emoji and of the
-// ideographs of plane 2 it knows that they stay as they are, everything else goes
-// the slow way.
+// foldPlainly takes code points from text[i] on, up to the first that becomes several or
+// may become one with others. f and size are the folding and the bytes of the one at
+// text[i]; it returns where it stopped, and those of the one there. Most of all texts go
+// this way and no other, so all is in one loop and in locals.
+func (sc *Scratch) foldPlainly(foldings *foldings, text string, i int, f folding, size int) (int, folding, int) {
+	sc.grow(len(text) - i)
+	n, q := len(sc.runes), len(sc.squeezed)
+	runes, origins, squeezed := sc.runes[:cap(sc.runes)], sc.origins[:cap(sc.origins)], sc.squeezed[:cap(sc.squeezed)]
+	last, run, apart := sc.last, sc.run, sc.separator
+	for f&(foldSeveral|foldJoins) == 0 && i < len(text) {
+		after := i + size
+		next, nextSize := folding(0), 0
+		if rest := text[after:]; len(rest) > 2 && rest[0]&0xF0 == 0xE0 && rest[0] > 0xE0 && rest[0] != 0xED && rest[1]&0xC0 == 0x80 && rest[2]&0xC0 == 0x80 {
+			next, nextSize = folding(rest[0]&0x0F)<<12|folding(rest[1]&0x3F)<<6|folding(rest[2]&0x3F), 3
+			if next-0x4E00 < 0x5200 { // an ideograph stays as it is
+				next |= foldWhole
+			} else {
+				next = foldings.table[next]
+			}
+		} else if len(rest) > 0 && rest[0] < utf8.RuneSelf {
+			next, nextSize = foldings.table[rest[0]], 1
+		} else {
+			next, nextSize = foldings.at(text, after)
+		}
+		if next&foldJoins != 0 {
+			break
+		}
+		r := rune(f & foldRune)
+		if f&(foldDrop|foldSpace) == 0 { // as squeeze
+			if r != last {
+				last, run = r, 0
+			}
+			if run++; run <= squeezedRun || r == '0' {
+				binary.LittleEndian.PutUint32(squeezed[q:], uint32(r))
+				q += squeezedRune
+			}
+		}
+		if f&^foldPlain == 0 { // as add
+			runes[n], origins[n] = r, origin{uint32(i), uint32(after), apart, f&foldLetter != 0}
+			n++
+			apart = false
+		} else if f&foldDrop == 0 {
+			apart = true
+		}
+		i, f, size = after, next, nextSize
+	}
+	sc.runes, sc.origins, sc.squeezed = runes[:n], origins[:n], squeezed[:q]
+	sc.last, sc.run, sc.separator = last, run, apart
+	return i, f, size
+}
+
+// grow makes space for so many code points.
+func (sc *Scratch) grow(n int) {
+	sc.runes, sc.origins = slices.Grow(sc.runes, n), slices.Grow(sc.origins, n)
+	sc.squeezed = slices.Grow(sc.squeezed, n*squeezedRune)
+}
+
+// at returns the folding of the code point that begins at text[i], and how many bytes
+// that has; nothing at the end.
+func (f *foldings) at(text string, i int) (folding, int) {
+	if i >= len(text) {
+		return 0, 0
+	}
+	c := text[i]
+	if c < utf8.RuneSelf {
+		return f.table[c], 1
+	}
+	if c&0xF0 == 0xE0 && len(text)-i >= 3 { // most of all there is
+		b, d := text[i+1], text[i+2]
+		r := rune(c&0x0F)<<12 | rune(b&0x3F)<<6 | rune(d&0x3F)
+		if b&0xC0 == 0x80 && d&0xC0 == 0x80 && r >= 0x800 && (r < 0xD800 || r > 0xDFFF) {
+			return f.table[r], 3
+		}
+	}
+	r, size := utf8.DecodeRuneInString(text[i:])
+	if r < tableEnd {
+		return f.table[r], size
+	}
+	return foldingHigh(r), size
+}
+
+// foldingHigh is foldingOf for what is beyond the table: of most ideographs it knows
+// that they stay as they are, everything else goes the slow way.
 func foldingHigh(r rune) folding {
-	if 0x1F300 <= r && r <= 0x1FAFF && (r < 0x1F3FB || r > 0x1F3FF) || 0x20000 <= r && r <= 0x2A6DF {
+	if 0x20000 <= r && r <= 0x2A6DF {
 		return folding(r)
 	}
 	return foldJoins
 }
 
-// foldSlow is fold for texts in which code points join or become several: it goes
-// by the segments of the normalization, and all that a segment becomes has the
-// whole segment as its origin.
+// foldJoined takes the code points from text[i] on that belong together, since they
+// may become one, and returns where they end.
+func (sc *Scratch) foldJoined(text string, i int) (end int) {
+	if end, ok := sc.compose(text, i); ok {
+		return end
+	}
+	return sc.foldLibrary(text, i)
+}
+
+// foldLibrary is foldJoined by the library: a segment of the normalization. All that
+// it becomes has the whole of it as its origin.
+func (sc *Scratch) foldLibrary(text string, i int) (end int) {
+	end = i + norm.NFKC.NextBoundaryInString(text[i:], true)
+	for folded := sc.foldSegment(text[i:end]); len(folded) > 0; {
+		r, size := utf8.DecodeRune(folded)
+		folded = folded[size:]
+		sc.take(foldingFolded(r), uint32(i), uint32(end))
+	}
+	return end
+}
+
+// foldSlow is fold by the library alone.
 func (sc *Scratch) foldSlow(text string) {
 	sc.begin()
-	for start := 0; start < len(text); {
-		end := start + norm.NFKC.NextBoundaryInString(text[start:], true)
-		for folded := sc.foldSegment(text[start:end]); len(folded) > 0; {
-			r, size := utf8.DecodeRune(folded)
-			folded = folded[size:]
-			sc.take(foldingFolded(r), uint32(start), uint32(end))
-		}
-		start = end
+	for i := 0; i < len(text); {
+		i = sc.foldLibrary(text, i)
 	}
 }
 
@@ -173,17 +259,19 @@ func (sc *Scratch) add(f folding, start, end uint32) {
 	sc.separator = false
 }
 
-// squeezedRune is what one code point has in Scratch.squeezed.
-const squeezedRune = 3
+const (
+	squeezedRune = 4 // bytes of a code point in Scratch.squeezed
+	squeezedRun  = 2 // of equal code points in a row
+)
 
 // squeeze adds r to the text as it is compared: of a run there are two at most, so
-// that 哈哈哈哈 is 哈哈 and 66666 is 666. Zeros stay, 100 is not 1000.
+// that 哈哈哈哈 is 哈哈 and 66666 is 66. Zeros stay, 100 is not 1000.
 func (sc *Scratch) squeeze(r rune) {
 	if r != sc.last {
 		sc.last, sc.run = r, 0
 	}
-	if sc.run++; sc.run <= 2 || r == '0' {
-		sc.squeezed = append(sc.squeezed, byte(r>>16), byte(r>>8), byte(r))
+	if sc.run++; sc.run <= squeezedRun || r == '0' {
+		sc.squeezed = binary.LittleEndian.AppendUint32(sc.squeezed, uint32(r))
 	}
 }
 

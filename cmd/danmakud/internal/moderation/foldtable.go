@@ -21,16 +21,20 @@ const (
 	foldJoins   folding = 1 << 24 // may join the one before it: see Scratch.foldSlow
 	foldLetter  folding = 1 << 25 // of a script that puts spaces between words, or a digit
 	foldSeveral folding = 1 << 26 // becomes several: the low bits are an index into foldings.several
-	foldPlain           = foldRune | foldLetter
+	foldMarks   folding = 1 << 27 // of foldJoins: nothing but what compose knows happens to it
+	foldWhole   folding = 1 << 28 // is not made of others: compose may begin with it
+	foldPlain           = foldRune | foldLetter | foldWhole
 )
 
-// tableEnd is where the table ends; above it are emoji and rare characters.
-const tableEnd = 0x10000
+// tableEnd is where the table ends; above it are rare ideographs.
+const tableEnd = 0x20000
 
 // foldings is what becomes of every code point below tableEnd.
 type foldings struct {
 	table   [tableEnd]folding
 	several [][]folding
+	classes [tableEnd]uint8 // canonical combining classes of those that are foldMarks
+	pairs   pairs
 }
 
 // theFoldings takes some milliseconds to make, so Open asks for it first.
@@ -42,7 +46,8 @@ var theFoldings = sync.OnceValue(func() *foldings {
 			one = foldSeveral | folding(len(f.several))
 			f.several = append(f.several, several)
 		}
-		f.table[r] = one
+		f.table[r] = one | f.joining(r, one)
+		f.pairs.note(r)
 	}
 	return f
 })

@@ -130,9 +130,16 @@ func (t *trie) link() {
 		parent := t.states[b.state].check
 		r := t.words[b.from].runes[b.depth-1]
 		if parent != 0 {
-			t.states[b.state].fail = t.step(t.states[parent].fail, r)
+			t.states[b.state].fail = t.follow(t.states[parent].fail, t.code(r))
 		}
 		t.join(b.state, t.states[t.states[b.state].fail].ends)
+	}
+}
+
+// begin notes the children of the root.
+func (t *trie) begin() {
+	for c := range t.first[1:] {
+		t.first[c+1] = t.follow(0, int32(c+1))
 	}
 }
 

@@ -67,11 +67,11 @@ func (s *wordSet) scan(sc *Scratch, in string) (strictest int) {
 	}
 	strictest = -1
 	at := int32(0)
-	for i, r := range sc.runes {
-		if at = s.find.step(at, r); s.find.states[at].ends == 0 {
-			continue
+	for i := 0; i < len(sc.runes); {
+		if at, i = s.find.run(at, sc.runes, i); s.find.states[at].ends == 0 {
+			break
 		}
-		strictest = s.take(sc, at, i+1, active, strictest)
+		strictest = s.take(sc, at, i, active, strictest)
 		if strictest >= 0 && s.action[strictest] == listReject {
 			break // there is nothing stricter
 		}
