@@ -259,6 +259,7 @@ func (s *session) judgeMixed(o *mixedOptions, t *mixedTurn, both bool) {
 	s.card.addRow("Mixed room", []string{"Run", "Batches", "CPU a frame", "zlib made a batch", "Plain packets made a batch", "p50/p99 native", "p50/p99 packets"}, append(row, packets))
 }
 
+// quantiles is the middle and the tail; nil = nothing was measured.
 func quantiles(l *Latency) string {
 	if l == nil {
 		return "–"
