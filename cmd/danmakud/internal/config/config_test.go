@@ -34,6 +34,7 @@ func TestDefaults(t *testing.T) {
 	want := Config{
 		API:              defaultAPI,
 		Tokens:           defaultTokens,
+		Nodes:            Nodes{Cluster: "danmakud", BusShards: 256, BusQueue: 16 << 20},
 		Governor:         Governor{BudgetBytes: 256 << 10},
 		Moderation:       defaultModeration,
 		Listen:           []string{":8080"},
@@ -205,8 +206,15 @@ func TestEverySettingFromFlagAndEnvironment(t *testing.T) {
 		if got := s.read(c); !reflect.DeepEqual(got, s.want) {
 			t.Errorf("%s=%s gives %v, want %v", name, s.text, got, s.want)
 		}
-		if d.flag == "dplayer" {
-			c.Archive = "/srv/said" // which it needs
+		switch d.flag { // what each needs
+		case "dplayer":
+			c.Archive = "/srv/said"
+		case "nats-password":
+			c.NATSUser = "joe"
+		case "nats-cert":
+			c.NATSKey = "/k/d.key"
+		case "nats-key":
+			c.NATSCert = "/k/d.pem"
 		}
 		if err := c.Validate(); err != nil {
 			t.Errorf("%s=%s: %v", name, s.text, err)
