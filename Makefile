@@ -55,7 +55,7 @@ vet:
 
 unit:
 	@if [ -n '$(NO_RACE)' ]; then echo '$(NO_RACE)'; fi
-	$(GO) test $(RACE) -shuffle=on -timeout 10m $(PACKAGES)
+	$(GO) test $(RACE) -shuffle=on -timeout 25m $(PACKAGES)
 	@$(GO) test $(RACE) -v -run '^TestCable$$' ./cmd/danmakud | sed -n 's/.*\(skipped: .*\)/no link can be spoilt: \1/p'
 	@$(GO) test -v -run '^TestGenerated$$' ./clients/proto/danmaku/v1 | sed -n 's/.*\(skipped: .*\)/\1/p'
 	@$(GO) test $(RACE) -v -run '^TestFound$$' ./cmd/danmakud/internal/natstest | sed -n 's/.*\(skipped: .*\)/no nodes are joined: \1/p'
@@ -79,7 +79,7 @@ bench: ## micro-benchmarks of the packages; the load tool is bin/bench (make bui
 	$(GO) test -run '^$$' -bench . -benchmem $(PACKAGES)
 
 bench-faults: ## what the load tool makes of broken packets; some minutes
-	BENCH_FAULTS=1 $(GO) test -count=1 -run '^TestFaultsInPackets$$' ./bench
+	BENCH_FAULTS=1 $(GO) test -count=1 -run 'FaultsInPackets|RightServerPassesPackets' ./bench
 
 browser: ## demo page and dashboard in headless Chromium against a real server
 	.ci/browser/run.sh

@@ -113,6 +113,9 @@ func runMixedFake(t *testing.T, m mistakes, workers int, protover int) (*session
 }
 
 func TestARightServerPassesPackets(t *testing.T) {
+	if os.Getenv("BENCH_FAULTS") == "" {
+		t.Skip("skipped: it needs a machine with nothing else to do; make bench-faults does")
+	}
 	t.Parallel()
 	for _, protover := range []int{packetPlain, packetZlib} {
 		for _, workers := range []int{1, 2} {

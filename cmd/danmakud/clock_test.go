@@ -17,6 +17,7 @@ var wallClocks = map[string]string{
 	"cmd/danmakud/internal/server: sealRooms":    "the time that a batch shows",
 	"cmd/danmakud/internal/server: sealDue":      "the time that a batch shows",
 	"cmd/danmakud/internal/server: seal":         "the time that a batch shows",
+	"cmd/danmakud/internal/server: banText":      "for people",
 	"cmd/danmakud/internal/server: banned":       "a ban ends at a time of day, over restarts",
 	"cmd/danmakud/internal/server: order":        "likewise",
 	"cmd/danmakud/internal/server: readSanction": "likewise",

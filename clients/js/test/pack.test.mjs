@@ -18,7 +18,7 @@ test('the package that npm makes can be used', { skip: !npm && 'npm is not insta
     execFileSync('tar', ['-xzf', archive], { cwd: at });
     const root = join(at, 'package');
     const about = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-    assert.deepEqual(readdirSync(root).sort(), [...about.files, 'README.md', 'package.json'].sort());
+    assert.deepEqual(readdirSync(root).sort(), [...about.files, 'LICENSE', 'README.md', 'package.json'].sort());
     assert.equal(about.dependencies, undefined);
     const { Client, connect } = await import(pathToFileURL(join(root, about.exports['.'].default)));
     assert.equal(typeof connect, 'function');
