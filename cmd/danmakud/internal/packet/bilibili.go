@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/strictjson"
+	"github.com/danmakud/danmakud/room"
 	"github.com/valyala/fastjson"
 )
 
@@ -160,6 +161,38 @@ func appendRecall(dst []byte, c *comment) []byte {
 	return appendEvent(dst, "SUPER_CHAT_MESSAGE_DELETE", func(w *writer) { w.raw(`"ids":[`).uint(idNumber(c.id)).raw(`]`) })
 }
 
+// appendSilence appends who may speak in a room whose settings have changed. Its levels
+// are our roles: there are no others here.
+func appendSilence(dst []byte, settings *fastjson.Value) []byte {
+	least := room.RoleGuest
+	if settings.GetBool("closed") {
+		least = room.RoleModerator
+	} else if r, ok := room.ParseRole(string(settings.GetStringBytes("min_role"))); ok {
+		least = r
+	}
+	if least == room.RoleGuest {
+		return appendEvent(dst, "ROOM_SILENT_OFF", func(w *writer) { w.raw(`"type":"","level":0,"second":0`) })
+	}
+	return appendEvent(dst, "ROOM_SILENT_ON", func(w *writer) {
+		w.raw(`"type":"level","level":`).int(int64(least)).raw(`,"second":-1`)
+	})
+}
+
+// AppendBlocked appends that a user may not speak in the room any more, or not be there;
+// anchor says that it is the anchor who says so, and no moderator.
+func AppendBlocked(dst []byte, user, name string, anchor bool) []byte {
+	c := comment{uid: user, name: name}
+	return appendEvent(dst, "ROOM_BLOCK_MSG", func(w *writer) {
+		w.raw(`"dmscore":0,"operator":`)
+		if anchor {
+			w.raw("2")
+		} else {
+			w.raw("1")
+		}
+		w.raw(`,"uid":`).uint(number(user)).raw(`,"uname":`).str(c.shown())
+	})
+}
+
 // appendEvent appends the packet of an event whose data fill writes.
 func appendEvent(dst []byte, cmd string, fill func(w *writer)) []byte {
 	p, start := open(dst, VersionJSON, OpMessage)
@@ -171,6 +204,9 @@ func appendEvent(dst []byte, cmd string, fill func(w *writer)) []byte {
 
 // appendCounts appends the events about the room as a whole.
 func appendCounts(dst []byte, h *head, b *Batch) []byte {
+	if h.settings != nil {
+		dst = appendSilence(dst, h.settings)
+	}
 	if h.likes > 0 {
 		dst = appendEvent(dst, "LIKE_INFO_V3_UPDATE", func(w *writer) { w.raw(`"click_count":`).uint(b.Likes) })
 	}

@@ -111,6 +111,47 @@ func TestBilibiliEvents(t *testing.T) {
 	}
 }
 
+// TestSilenceIsTold: who may speak, where a batch says that it changed.
+func TestSilenceIsTold(t *testing.T) {
+	var e Encoder
+	for _, tc := range []struct {
+		settings, cmd string
+		level         float64
+	}{
+		{`{"closed":true,"min_role":"vip"}`, "ROOM_SILENT_ON", 3},
+		{`{"slow_mode_ms":5000,"min_role":"vip"}`, "ROOM_SILENT_ON", 2},
+		{`{"min_role":"viewer"}`, "ROOM_SILENT_ON", 1},
+		{`{"slow_mode_ms":5000}`, "ROOM_SILENT_OFF", 0},
+		{`{}`, "ROOM_SILENT_OFF", 0},
+	} {
+		all := events(t, e.AppendBilibili(nil, batchOf(`,"settings":`+tc.settings)))
+		if len(all) != 1 || all[0]["cmd"] != tc.cmd || at(all[0], "data", "level") != tc.level {
+			t.Errorf("%s: %v", tc.settings, all)
+		}
+	}
+}
+
+func TestBlockedIsTold(t *testing.T) {
+	for _, tc := range []struct {
+		user, name string
+		anchor     bool
+		want       map[string]any
+	}{
+		{"42", `小"红`, false, map[string]any{"uid": 42.0, "uname": `小"红`, "operator": 1.0}},
+		{"~7f", "", true, map[string]any{"uid": float64(number("~7f")), "uname": "~7f", "operator": 2.0}},
+	} {
+		all := events(t, AppendBlocked(nil, tc.user, tc.name, tc.anchor))
+		if len(all) != 1 || all[0]["cmd"] != "ROOM_BLOCK_MSG" {
+			t.Fatalf("%v", all)
+		}
+		for name, want := range tc.want {
+			if got := at(all[0], "data", name); got != want {
+				t.Errorf("%s: %s is %v, want %v", tc.user, name, got, want)
+			}
+		}
+	}
+}
+
 // TestDanmuHasEveryPlace: the lists are at least as long as in the smallest event that
 // the known clients parse.
 func TestDanmuHasEveryPlace(t *testing.T) {

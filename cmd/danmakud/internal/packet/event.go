@@ -24,10 +24,11 @@ type head struct {
 	ts             int64
 	online         int64
 	likes, sampled int64
+	settings       *fastjson.Value // nil = it does not tell them
 }
 
 func readHead(v *fastjson.Value) head {
-	h := head{room: string(v.GetStringBytes("room")), ts: v.GetInt64("ts"), online: -1, likes: v.GetInt64("likes"), sampled: v.GetInt64("sampled")}
+	h := head{room: string(v.GetStringBytes("room")), ts: v.GetInt64("ts"), online: -1, likes: v.GetInt64("likes"), sampled: v.GetInt64("sampled"), settings: v.Get("settings")}
 	if v.Exists("online") {
 		h.online = v.GetInt64("online")
 	}

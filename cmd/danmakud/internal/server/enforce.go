@@ -36,10 +36,11 @@ func (h *handler) endIn(name string, at poller.Slot, end func(h *handler, at pol
 }
 
 // enforce closes whom a sanction bans, as far as they are connected: who comes
-// from now on is refused.
+// from now on is refused. Clients whose protocol has words for it are told before.
 func (s *Server) enforce(ctx context.Context, ban moderation.Sanction) error {
+	told := s.tellBlocked(ctx, ban)
 	if ban.Kind != moderation.Ban {
-		return nil
+		return told
 	}
 	end := func(h *handler, at poller.Slot) {
 		h.finish(at, codeBanned, closeText("banned", ban.Reason), reasonBanned)

@@ -500,6 +500,95 @@ func TestPacketViewersKeptOut(t *testing.T) {
 	eventually(t, s, `danmakud_closes_total{reason="kicked"} 1`)
 }
 
+// TestProtovers: what is asked for decides how batches come, and what comes is what the
+// header says.
+func TestProtovers(t *testing.T) {
+	s := start(t, func(c *config.Config) { withPackets(c); c.CommentRate = 0 })
+	kinds(t, func(t *testing.T, bare bool) {
+		clients := map[string]*packetClient{}
+		for said, zipped := range map[string]bool{``: false, `,"protover":0`: false, `,"protover":1`: false, `,"protover":2`: true, `,"protover":3`: true, `,"protover":"2"`: false} {
+			c := dialPackets(t, s, bare)
+			c.send(packet.OpAuth, `{"roomid":5`+said+`}`)
+			c.expect(packet.OpAuthReply)
+			clients[fmt.Sprint(zipped, said)] = c
+		}
+		if _, err := s.publish("5", &room.Comment{User: "1", Text: "弹幕", Color: room.ColorDefault}); err != nil {
+			t.Fatal(err)
+		}
+		for name, c := range clients {
+			if got := c.event("DANMU_MSG")["info"].([]any)[1]; got != "弹幕" {
+				t.Errorf("%s: %v", name, got)
+			}
+			outer := c.raw[len(c.raw)-1]
+			want := uint16(packet.VersionJSON)
+			if strings.HasPrefix(name, "true") {
+				want = packet.VersionZlib
+			}
+			if v := binary.BigEndian.Uint16(outer[6:]); v != want || binary.BigEndian.Uint32(outer[8:]) != packet.OpMessage {
+				t.Errorf("%s: header %x", name, outer[:packet.HeaderSize])
+			}
+			if c.ws != nil {
+				c.ws.Close()
+			} else {
+				c.conn.Close()
+			}
+		}
+		eventually(t, s, "danmakud_members 0")
+	})
+}
+
+// TestBlockedAndSilenced: Bilibili clients of the room are told whom a moderator keeps
+// from speaking, and who may speak; of shadow bans, addresses and other rooms they are not.
+func TestBlockedAndSilenced(t *testing.T) {
+	keys := withKeys(t)
+	s := start(t, func(c *config.Config) { keys(c); withPackets(c) })
+	in, bare, zlib, elsewhere := dialSub(t, s), dialBare(t, s), dialSub(t, s), dialSub(t, s)
+	goim := dialSub(t, s)
+	for c, auth := range map[*packetClient]string{in: `{"roomid":1}`, bare: `{"roomid":1}`, zlib: `{"roomid":1,"protover":2}`, elsewhere: `{"roomid":2}`, goim: `{"room_id":"1"}`} {
+		c.send(packet.OpAuth, auth)
+		c.expect(packet.OpAuthReply)
+	}
+	target, _, _ := dial(t, s, "/ws/1?token="+ticket(t, jwt.MapClaims{"sub": "42", "name": "小明"}), nil)
+	target.expect("welcome")
+	for _, sanction := range []moderation.Sanction{
+		{Kind: moderation.ShadowBan, Room: "1", User: "41"},
+		{Kind: moderation.Mute, Room: "1", Address: "192.0.2.1"},
+		{Kind: moderation.Mute, User: "40"},
+		{Kind: moderation.Mute, Room: "1", User: "42", ByRole: room.RoleAnchor},
+		{Kind: moderation.Ban, Room: "1", User: "43"},
+	} {
+		sanction.By = "test"
+		if sanction.ByRole == 0 {
+			sanction.ByRole = room.RoleAdmin
+		}
+		if _, err := s.Sanction(t.Context(), sanction); err != nil {
+			t.Fatalf("%+v: %v", sanction, err)
+		}
+	}
+	for _, c := range []*packetClient{in, bare, zlib} {
+		first, second := c.event("ROOM_BLOCK_MSG")["data"].(map[string]any), c.event("ROOM_BLOCK_MSG")["data"].(map[string]any)
+		if first["uid"] != 42.0 || first["uname"] != "小明" || first["operator"] != 2.0 || second["uid"] != 43.0 || second["operator"] != 1.0 {
+			t.Errorf("told %v and %v", first, second)
+		}
+	}
+	if err := s.SetSettings("1", room.Settings{Closed: true}, "test"); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []*packetClient{in, bare, zlib} {
+		c.event("ROOM_SILENT_ON")
+	}
+	for _, c := range []*packetClient{elsewhere, goim} {
+		c.send(packet.OpHeartbeat, "")
+		k := c.next()
+		for k.Op == packet.OpCounts { // in goim's words, of the same batches
+			k = c.next()
+		}
+		if k.Op != packet.OpHeartbeatReply {
+			t.Errorf("got operation %d %s", k.Op, k.Body)
+		}
+	}
+}
+
 // TestSiteIsAskedAboutPackets: what comes before the answer is ignored.
 func TestSiteIsAskedAboutPackets(t *testing.T) {
 	answer := make(chan string)
@@ -604,6 +693,15 @@ func TestSubIsNothingElse(t *testing.T) {
 	v, status, _ := dial(t, s, "/sub?x=1", http.Header{"Sec-WebSocket-Protocol": {"whatever"}})
 	if status != 101 {
 		t.Errorf("answered with %d", status)
+	}
+	compressing := websocket.Dialer{EnableCompression: true}
+	ws, answer, err := compressing.Dial("ws://"+s.addr()+"/sub", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ws.Close()
+	if got := answer.Header.Get("Sec-WebSocket-Extensions"); got != "" {
+		t.Errorf("packets may be compressed again: %s", got)
 	}
 	c := &packetClient{t: t, ws: v.Conn}
 	c.send(packet.OpAuth, `{"roomid":1}`)
