@@ -57,13 +57,33 @@ type plan struct {
 	// Neither is a fault; both are counted in the outcomes.
 	Returns bool `json:"returns"`
 
+	// Of several nodes that share their rooms, see cluster.go.
+	Nodes       []string `json:"nodes,omitempty"` // addresses of all; nil = a server by itself
+	Node        int      `json:"node"`            // of this fleet
+	FirstSender int      `json:"first_sender"`    // in stamps, so that those of all fleets differ
+	FirstRoom   int      `json:"first_room"`      // of viewer 0
+	Resumes     bool     `json:"resumes"`         // who loses a node comes back to another; needs Returns
+
 	Seed    uint64 `json:"seed"`
 	Worker  int    `json:"worker"` // of this worker, filled in when sent to it
 	Workers int    `json:"workers"`
 }
 
 // roomOf is the room of a viewer.
-func (p *plan) roomOf(viewer int) int { return viewer % p.Rooms }
+func (p *plan) roomOf(viewer int) int { return (viewer + p.FirstRoom) % p.Rooms }
+
+// logName is the key of a room's log on a node: each node has batches of its own.
+func (p *plan) logName(room, node int) string {
+	if p.Nodes == nil {
+		return p.room(room)
+	}
+	return p.room(room) + "@" + strconv.Itoa(node)
+}
+
+// local says whether a sender, by its stamp, is on this fleet's node.
+func (p *plan) local(sender uint32) bool {
+	return int(sender) >= p.FirstSender && int(sender) < p.FirstSender+max(p.Senders, 1)
+}
 
 func (p *plan) room(i int) string {
 	if p.Number > 0 {
@@ -104,7 +124,7 @@ func (p *plan) levelOf(viewer int) level {
 		return verified
 	case p.sampled(viewer):
 		return verified
-	case p.sends(viewer):
+	case p.sends(viewer), p.Resumes: // or to know where it was
 		return max(p.Drain, framed) // it must see the server's errors
 	case p.Compress < 1 && p.compresses(viewer):
 		return max(p.Drain, framed) // what the others get does not tell what it should get
