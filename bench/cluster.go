@@ -84,6 +84,8 @@ type heard struct {
 	last  map[uint32]uint32 // by sender: the highest sequence
 	first map[uint32]uint32
 	ids   map[stampKey]uint64
+
+	watched bool // the node has a viewer there to the end
 }
 
 // judgeCluster holds the nodes against each other. outage is when there was no bus.
@@ -115,6 +117,11 @@ func gather(v *nodeView) []*heard {
 		all[i] = &heard{truth: truths[i], said: map[uint64][]said{}, last: map[uint32]uint32{}, first: map[uint32]uint32{}, ids: map[stampKey]uint64{}}
 	}
 	for _, r := range v.results {
+		for i := range r.Viewers {
+			if r.Viewers[i].Stays == nil {
+				all[v.plan.roomOf(r.Viewers[i].Viewer)].watched = true
+			}
+		}
 		for _, room := range r.Rooms {
 			h := all[room.Room]
 			for _, b := range room.Batches {
@@ -188,8 +195,8 @@ func (c *clusterJudgement) room(nodes []nodeView, logs [][]*heard, room int, out
 
 // complete checks that a node has all that was said in a room while it was there.
 func (c *clusterJudgement) complete(v *nodeView, h *heard, n, room int, top map[uint32]uint32, when map[stampKey]int64, outage span) {
-	if len(h.said) == 0 && !c.watched(v, room) {
-		return // it has no viewer there
+	if len(h.said) == 0 && !h.watched {
+		return
 	}
 	for sender, last := range top {
 		first := uint32(1)
@@ -213,18 +220,6 @@ func (c *clusterJudgement) complete(v *nodeView, h *heard, n, room int, top map[
 			c.Faults.add(faultLost, 1, "room %d: comment %d of sender %d is not in node %d's batches", room, sequence, sender, n)
 		}
 	}
-}
-
-// watched says whether a fleet has a viewer in a room.
-func (c *clusterJudgement) watched(v *nodeView, room int) bool {
-	for _, r := range v.results {
-		for i := range r.Viewers {
-			if v.plan.roomOf(r.Viewers[i].Viewer) == room && r.Viewers[i].Stays == nil {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // travellers judges the viewers of a fleet who have been on several nodes: each batch of

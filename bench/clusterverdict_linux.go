@@ -90,7 +90,7 @@ func (c *cluster) tables(j *clusterJudgement, rate, bound float64) {
 	p50, p99 := func(l *Latency) int64 { return l.P50US }, func(l *Latency) int64 { return l.P99US }
 	t := Table{Title: "The nodes", Columns: []string{"Node", "Viewers", "Batches", "Own p50", "p99", "Others' p50", "p99", "Bus ticks/s", "B a tick", "B a comment", "Subjects", "Subscriptions", "Goroutines"}}
 	for i, n := range c.nodes {
-		ticks := n.since(`danmakud_bus_ticks_total{direction="sent"}`)
+		ticks := n.since(`danmakud_bus_ticks_total{direction="out"}`)
 		bytes := n.since("danmakud_bus_sent_bytes_total")
 		said := c.options.rate / float64(c.options.nodes) * m.lasting.Seconds()
 		t.Rows = append(t.Rows, []string{

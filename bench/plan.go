@@ -122,9 +122,11 @@ func (p *plan) levelOf(viewer int) level {
 		return p.Drain
 	case p.ChurnRate > 0, p.Speaks == speaksRelay, p.Speaks == speaksPackets, p.stalls(viewer), viewer < p.Rooms:
 		return verified
+	case p.Resumes: // what the last of them get of a node that goes, no sample may have got
+		return verified
 	case p.sampled(viewer):
 		return verified
-	case p.sends(viewer), p.Resumes: // or to know where it was
+	case p.sends(viewer):
 		return max(p.Drain, framed) // it must see the server's errors
 	case p.Compress < 1 && p.compresses(viewer):
 		return max(p.Drain, framed) // what the others get does not tell what it should get
@@ -157,7 +159,7 @@ func (p *plan) verifiedCount() int {
 // validate reports a plan that cannot be carried out.
 func (p *plan) validate() error {
 	switch {
-	case p.Rooms < 1 || p.Rooms > p.Viewers && p.ChurnRate == 0:
+	case p.Rooms < 1 || p.Rooms > p.Viewers*max(1, len(p.Nodes)) && p.ChurnRate == 0:
 		return fmt.Errorf("%d rooms for %d viewers: each room needs a viewer", p.Rooms, p.Viewers)
 	case p.Senders > p.Viewers-p.Stallers:
 		return fmt.Errorf("%d senders and %d stalling viewers among %d viewers", p.Senders, p.Stallers, p.Viewers)
