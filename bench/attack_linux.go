@@ -278,7 +278,7 @@ func (c *hostile) write(p []byte) error {
 // upgrade does the handshake by the book; "" is success.
 func (c *hostile) upgrade(deflate bool) (how string) {
 	h := newHandshake(&plan{Addr: c.attack.spec.Addr, Speaks: speaksDanmaku, History: 0, Seed: uint64(c.number)})
-	if err := c.write(h.request(c.attack.spec.Room, deflate)); err != nil {
+	if err := c.write(h.request(c.attack.spec.Room, deflate, "")); err != nil {
 		return endOf(err)
 	}
 	r, err := http.ReadResponse(c.in, nil)
@@ -447,5 +447,5 @@ const kindRetry = "retry"
 // knock asks to be let in.
 func (c *hostile) knock() error {
 	h := newHandshake(&plan{Addr: c.attack.spec.Addr, Speaks: speaksPackets, Seed: uint64(c.number)})
-	return c.write(h.request("", false))
+	return c.write(h.request("", false, ""))
 }

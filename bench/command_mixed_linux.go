@@ -247,7 +247,11 @@ func (s *session) judgeMixed(o *mixedOptions, t *mixedTurn, both bool) {
 			s.card.Bar(name+": latency p99, "+d.Name, float64(d.Latency.P99US), "<=", float64(o.maxP99.Microseconds()), "us")
 		}
 	}
-	row := []string{name, digits(sealed), microseconds(t.phase.Cost.CPUNSPerFrame / 1e3), digits(builds("bilibili_zlib")), digits(builds("bilibili")), quantiles(t.phase.Latency)}
+	cost := "–" // nothing came within the window
+	if t.phase.Cost != nil {
+		cost = microseconds(t.phase.Cost.CPUNSPerFrame / 1e3)
+	}
+	row := []string{name, digits(sealed), cost, digits(builds("bilibili_zlib")), digits(builds("bilibili")), quantiles(t.phase.Latency)}
 	packets := "–"
 	for i := range t.phase.Others {
 		if l := quantiles(&t.phase.Others[i].Latency); i == 0 {

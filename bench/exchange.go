@@ -125,6 +125,7 @@ type batchResult struct {
 	WireSum  uint64 `json:"wh,omitempty"` // of the compressed frame; 0 = there was none
 	Comments int    `json:"c"`
 	Sampled  int64  `json:"s,omitempty"`
+	Said     []byte `json:"t,omitempty"` // encodeSaid; of several nodes only
 }
 
 // viewerResult is one viewer of a steady fleet at the end.
@@ -140,6 +141,7 @@ type viewerResult struct {
 	Gone     bool        `json:"g,omitempty"`
 	Deflate  bool        `json:"d,omitempty"` // took permessage-deflate
 	Skips    []skipRange `json:"k,omitempty"`
+	Stays    []stay      `json:"st,omitempty"` // one after the other, the last included; nil = it was on one node
 }
 
 // skipRange is one notice of batches left out.

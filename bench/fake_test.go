@@ -29,6 +29,8 @@ type fakeServer struct {
 	all      sync.WaitGroup
 	stop     chan struct{}
 
+	peers []*fakeServer // other nodes, fixed before anybody comes
+
 	mu    sync.Mutex
 	conns []*fakeConn // in the order of joining
 	rooms map[string]*fakeRoom
@@ -60,6 +62,11 @@ type mistakes struct {
 	deaf bool
 	// refuse answers a comment with an error instead of taking it.
 	refuse func(nth int) bool
+	// bus is what the other nodes get of the nth comment that was said here.
+	bus func(nth int, c fakeComment) []fakeComment
+	// resume says from which batch on who comes from another node gets them; 0 is to say
+	// that it cannot. nil is from the first.
+	resume func() uint64
 }
 
 type fakeRoom struct {
@@ -67,6 +74,7 @@ type fakeRoom struct {
 	seq     uint64
 	pending []fakeComment
 	past    []fakeComment
+	frames  [][]byte // plain, from seq 1 on
 	taken   int
 }
 
@@ -169,6 +177,7 @@ func (s *fakeServer) seal(r *fakeRoom) {
 	list, _ := json.Marshal(comments)
 	text := fmt.Sprintf(`{"type":"batch","room":%q,"seq":%d,"ts":%d,"comments":%s}`, r.name, r.seq, time.Now().UnixMilli(), list)
 	plain := serverFrame(opText, []byte(text))
+	r.frames = append(r.frames, plain)
 	packed := deflatedFrame([]byte(text))
 	if r.seq%7 == 0 || s.mistakes.plainOnly {
 		packed = plain // a message may always go uncompressed
@@ -228,7 +237,7 @@ func (s *fakeServer) serve(conn net.Conn) {
 		s.servePackets(conn, in)
 		return
 	}
-	c := s.join(conn, strings.TrimPrefix(req.URL.Path, "/ws/"), head+"\r\n", deflate)
+	c := s.join(conn, strings.TrimPrefix(req.URL.Path, "/ws/"), head+"\r\n", deflate, req.URL.Query().Get("epoch"))
 	for {
 		op, payload, err := readMasked(in)
 		if err != nil {
@@ -275,7 +284,8 @@ func (s *fakeServer) dismiss(goodbye func(number int) bool) {
 }
 
 // join answers the handshake and puts the connection into its room, in one go.
-func (s *fakeServer) join(conn net.Conn, room, head string, deflate bool) *fakeConn {
+// epoch is that of another node, for who comes from there.
+func (s *fakeServer) join(conn net.Conn, room, head string, deflate bool, epoch string) *fakeConn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.rooms[room]
@@ -290,11 +300,25 @@ func (s *fakeServer) join(conn net.Conn, room, head string, deflate bool) *fakeC
 	if len(r.past) == 0 || s.mistakes.noHistory {
 		history = []byte("[]")
 	}
-	text := fmt.Sprintf(`{"type":"welcome","room":%q,"epoch":%q,"seq":%d,"tick_ms":15,"online":1,"uid":"u%d","history":%s}`, room, s.epoch, r.seq, c.number, history)
+	seq, resumed := r.seq, ""
+	if epoch != "" {
+		from := uint64(1)
+		if s.mistakes.resume != nil {
+			from = s.mistakes.resume()
+		}
+		history = []byte("[]")
+		if resumed = `,"resumed":false`; from > 0 {
+			seq, resumed = min(from-1, r.seq), `,"resumed":true`
+		}
+	}
+	text := fmt.Sprintf(`{"type":"welcome","room":%q,"epoch":%q,"seq":%d,"tick_ms":15,"online":1,"uid":"u%d","history":%s%s}`, room, s.epoch, seq, c.number, history, resumed)
 	if s.mistakes.welcome != nil {
 		text = s.mistakes.welcome(c.number, text)
 	}
 	_, _ = conn.Write(append([]byte(head), serverFrame(opText, []byte(text))...))
+	for _, frame := range r.frames[seq:] {
+		_, _ = conn.Write(frame)
+	}
 	return c
 }
 
@@ -309,23 +333,62 @@ func (s *fakeServer) publish(c *fakeConn, payload []byte) {
 	if json.Unmarshal(payload, &m) != nil {
 		return
 	}
+	room, said := s.take(c, m.Text)
+	for _, p := range s.peers { // without the lock, which they may be waiting for
+		p.hear(room, said)
+	}
+}
+
+// crash ends all connections without a word, and takes no more.
+func (s *fakeServer) crash() {
+	s.listener.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.conns {
+		c.room = nil
+		_ = c.conn.(*net.TCPConn).SetLinger(0)
+		c.conn.Close()
+	}
+}
+
+// hear takes what was said on another node.
+func (s *fakeServer) hear(room string, said []fakeComment) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.rooms[room]; r != nil {
+		r.pending = append(r.pending, said...)
+		if len(r.pending) >= fakeBatch {
+			s.seal(r)
+		}
+	}
+}
+
+// take adds a comment to its room, and returns what other nodes get of it.
+func (s *fakeServer) take(c *fakeConn, text string) (room string, said []fakeComment) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := c.room
 	if r == nil {
-		return // it has been dismissed
+		return "", nil // it has been dismissed
 	}
 	r.taken++
 	if s.mistakes.refuse != nil && s.mistakes.refuse(r.taken) {
 		_, _ = c.conn.Write(serverFrame(opText, []byte(`{"type":"error","code":"rate_limited","message":"slower"}`)))
-		return
+		return "", nil
 	}
-	r.pending = append(r.pending, fakeComment{
-		ID: fmt.Sprint("c", r.taken), UID: fmt.Sprint("u", c.number), Text: m.Text, TS: time.Now().UnixMilli(),
-	})
+	one := fakeComment{ID: fmt.Sprint("c", r.taken), UID: fmt.Sprint("u", c.number), Text: text, TS: time.Now().UnixMilli()}
+	if s.peers != nil {
+		one.ID = fmt.Sprintf("%s-%06d", s.epoch, r.taken)
+	}
+	r.pending = append(r.pending, one)
+	said = []fakeComment{one}
+	if s.mistakes.bus != nil {
+		said = s.mistakes.bus(r.taken, one)
+	}
 	if len(r.pending) >= fakeBatch {
 		s.seal(r)
 	}
+	return r.name, said
 }
 
 // serverFrame builds one unmasked frame.

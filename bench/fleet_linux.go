@@ -14,6 +14,7 @@ type fleet struct {
 	plan      plan
 	to        *syscall.SockaddrInet4
 	handshake *handshake
+	addresses []*syscall.SockaddrInet4 // of all nodes
 	rooms     []*roomLog
 	senders   []*sender // grows while viewers join; fixed once sending begins
 
@@ -38,6 +39,7 @@ type fleet struct {
 	outcomes map[string]int64
 	epochs   map[string]int64
 	closings map[int64]int64
+	away     map[int]*journey // by viewer: who has been on another node
 
 	// What came.
 	status        fleetStatus
@@ -50,6 +52,7 @@ type fleet struct {
 	connectDelays *hdrhistogram.Histogram
 	upgradeDelays *hdrhistogram.Histogram
 	joinDelays    *hdrhistogram.Histogram
+	backDelays    *hdrhistogram.Histogram // from the loss of a node to the welcome of another
 	late          *hdrhistogram.Histogram // of the load itself
 }
 
@@ -57,6 +60,7 @@ type fleet struct {
 type latencyWindow struct {
 	window
 	delays *hdrhistogram.Histogram
+	far    *hdrhistogram.Histogram // of comments that were said on other nodes
 }
 
 // newFleet prepares a fleet. Rooms that another fleet of the worker uses too
@@ -73,23 +77,32 @@ func newFleet(l *loop, p plan) (*fleet, error) {
 		outcomes:      map[string]int64{},
 		epochs:        map[string]int64{},
 		closings:      map[int64]int64{},
+		away:          map[int]*journey{},
 		roomErrors:    make([]int64, p.Rooms),
 		claims:        map[*roomLog][]historyClaim{},
 		recent:        newRoughDelays(),
 		connectDelays: newDelays(),
 		upgradeDelays: newDelays(),
 		joinDelays:    newDelays(),
+		backDelays:    newDelays(),
 		late:          newDelays(),
 	}
+	for _, addr := range p.Nodes {
+		to, err := resolve(addr)
+		if err != nil {
+			return nil, err
+		}
+		f.addresses = append(f.addresses, to)
+	}
 	for i := range p.Rooms {
-		name := p.room(i)
-		r := l.rooms[name]
+		name, key := p.room(i), p.logName(i, p.Node)
+		r := l.rooms[key]
 		if r == nil {
-			r = &roomLog{index: i, name: name, salt: saltOf(name), batches: map[uint64]*batchRecord{}, strays: l.rooms, packed: map[uint64]*batchRecord{}}
+			r = &roomLog{index: i, name: name, keeps: p.Nodes != nil, salt: saltOf(name), batches: map[uint64]*batchRecord{}, strays: l.rooms, packed: map[uint64]*batchRecord{}}
 			if p.Bare {
 				r.voices = map[string]*voice{}
 			}
-			l.rooms[name] = r
+			l.rooms[key] = r
 		}
 		f.rooms = append(f.rooms, r)
 		if p.Speaks == speaksPackets {
@@ -162,9 +175,14 @@ func (f *fleet) connect(number int, now int64) {
 	f.serial++
 	v := &viewer{
 		fleet: f, room: f.rooms[p.roomOf(number)], number: number, generation: f.serial,
-		level: p.levelOf(number % max(p.Viewers, 1)), deflate: p.compresses(number % max(p.Viewers, 1)), mute: p.mutes(number), began: now,
+		level: p.levelOf(number % max(p.Viewers, 1)), deflate: p.compresses(number % max(p.Viewers, 1)), mute: p.mutes(number), began: now, node: p.Node,
 	}
-	fd, done, err := startConnect(f.to, number%p.Sources, p.Sources > 1)
+	to := f.to
+	if j := f.away[number]; j != nil {
+		v.node, v.room, v.mute = j.node, f.logAt(v.room.index, j.node), true
+		to = f.addresses[j.node]
+	}
+	fd, done, err := startConnect(to, number%p.Sources, p.Sources > 1)
 	if err != nil {
 		if p.Returns {
 			f.missed(number, err, now)
@@ -271,11 +289,15 @@ func (f *fleet) stall(on bool) error {
 }
 
 // latency records the delay of one comment at one viewer.
-func (f *fleet) latency(intended, now int64) {
+func (f *fleet) latency(sender uint32, intended, now int64) {
 	delay := now - intended
 	record(f.recent, delay)
 	for i := len(f.windows) - 1; i >= 0; i-- {
 		if w := f.windows[i]; intended >= w.From && intended < w.To {
+			if f.plan.Nodes != nil && !f.plan.local(sender) {
+				record(w.far, delay)
+				return
+			}
 			record(w.delays, delay)
 			return
 		}
@@ -327,9 +349,13 @@ func (f *fleet) close() *fleetResult {
 	r.Delays["connect"], _ = encodeDelays(f.connectDelays)
 	r.Delays["upgrade"], _ = encodeDelays(f.upgradeDelays)
 	r.Delays["join"], _ = encodeDelays(f.joinDelays)
+	r.Delays["back"], _ = encodeDelays(f.backDelays)
 	r.Delays["late"], _ = encodeDelays(f.late)
 	for _, w := range f.windows {
 		r.Delays[w.Name], _ = encodeDelays(w.delays)
+		if f.plan.Nodes != nil {
+			r.Delays[w.Name+farSuffix], _ = encodeDelays(w.far)
+		}
 	}
 	r.Outcomes, r.Epochs, r.Closings = f.outcomes, f.epochs, f.closings
 	r.Faults = f.faults
@@ -341,6 +367,9 @@ func (f *fleet) close() *fleetResult {
 func (f *fleet) fillViewers(r *fleetResult) {
 	for _, v := range f.members {
 		f.settle(v)
+		if v.moved {
+			continue // its account goes on with the next connection
+		}
 		if v.state == joined {
 			f.faults.add(faultLost, int64(v.beats), "viewer %d: %d heartbeats without an answer", v.number, v.beats)
 		}
@@ -350,6 +379,7 @@ func (f *fleet) fillViewers(r *fleetResult) {
 		r.Viewers = append(r.Viewers, viewerResult{
 			Viewer: v.number, Level: v.level, Welcome: v.welcome, Next: v.seq.next, Bytes: v.bytes,
 			Batches: v.batches, Comments: v.comments, Early: v.early, Gone: v.state == over, Skips: v.skips, Deflate: v.deflate,
+			Stays: f.stays(v),
 		})
 	}
 }
@@ -370,9 +400,9 @@ func (f *fleet) fillRooms(r *fleetResult) {
 		l.order(&f.faults)
 		room := roomResult{Room: i, Sent: sent[i], Errors: f.roomErrors[i]}
 		for _, b := range l.sorted() {
-			room.Batches = append(room.Batches, batchResult{Seq: b.seq, Size: b.size, Sum: b.sum, Wire: b.wire, WireSum: b.packedSum, Comments: b.comments, Sampled: b.sampled})
+			room.Batches = append(room.Batches, batchResult{Seq: b.seq, Size: b.size, Sum: b.sum, Wire: b.wire, WireSum: b.packedSum, Comments: b.comments, Sampled: b.sampled, Said: encodeSaid(b.said)})
 		}
 		r.Rooms = append(r.Rooms, room)
-		delete(f.loop.rooms, l.name)
+		delete(f.loop.rooms, f.plan.logName(i, f.plan.Node))
 	}
 }

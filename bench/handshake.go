@@ -30,14 +30,17 @@ func newHandshake(p *plan) *handshake {
 	return h
 }
 
-// request is the upgrade request for a room, with compression offered or not.
-func (h *handshake) request(room string, deflate bool) []byte {
+// request is the upgrade request for a room, with compression offered or not, and more
+// of a query, which begins with "&".
+func (h *handshake) request(room string, deflate bool, query string) []byte {
 	target := "/ws/" + room
 	switch {
 	case h.packets: // the room is said in the first packet
 		target = "/sub"
 	case h.history >= 0:
-		target += fmt.Sprintf("?history=%d", h.history)
+		target += fmt.Sprintf("?history=%d", h.history) + query
+	case query != "":
+		target += "?" + query[1:]
 	}
 	extensions := ""
 	if deflate {

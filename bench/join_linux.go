@@ -28,8 +28,9 @@ func (v *viewer) join(payload []byte, now int64) {
 	f.status.Connecting--
 	f.status.Joined++
 	f.status.Joins++
-	if f.plan.sends(v.number) {
+	if f.plan.sends(v.number) && f.away[v.number] == nil { // who comes back only listens
 		v.out = newSender(v.fd, v.number, v.room.index, v.room.salt)
+		v.out.first = f.plan.FirstSender
 		if f.plan.Bare {
 			v.out.voice = &voice{sender: uint32(v.number)}
 			v.room.voices[v.uid] = v.out.voice
@@ -66,7 +67,10 @@ func (v *viewer) readWelcome(payload []byte) error {
 	if v.fleet.plan.Returns {
 		v.fleet.epochs[m.Epoch]++
 	}
-	v.welcome, v.uid = *m.Seq, m.UID
+	v.welcome, v.uid, v.epoch = *m.Seq, m.UID, m.Epoch
+	if f := v.fleet; f.away[v.number] != nil {
+		f.welcomedBack(v, m.Resumed != nil && *m.Resumed)
+	}
 	return v.readHistory(m.History)
 }
 

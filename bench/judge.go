@@ -72,6 +72,9 @@ func judge(p *plan, results []*fleetResult) *judgement {
 		}
 	}
 	for _, t := range truths {
+		if p.Nodes != nil {
+			t.sent = t.distinct + t.errors + t.sampled // what is due there judgeCluster decides
+		}
 		v.Sampled += t.sampled
 		v.Expected.Comments += t.sent - t.errors
 		v.Received.Comments += t.distinct
@@ -85,6 +88,9 @@ func judge(p *plan, results []*fleetResult) *judgement {
 			}
 			if !w.Gone {
 				v.Stayed++
+			}
+			if w.Stays != nil {
+				continue // judgeCluster does
 			}
 			switch p.Speaks {
 			case speaksDanmaku, speaksPackets:
@@ -134,7 +140,7 @@ func (v *judgement) collect(p *plan, results []*fleetResult) []*roomTruth {
 		}
 		for i := range r.Viewers {
 			w := &r.Viewers[i]
-			if p.Speaks == speaksDanmaku || p.Speaks == speaksPackets {
+			if (p.Speaks == speaksDanmaku || p.Speaks == speaksPackets) && w.Stays == nil {
 				truths[p.roomOf(w.Viewer)].stretch(w)
 			}
 		}

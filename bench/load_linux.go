@@ -18,6 +18,7 @@ type sender struct {
 	number int // in the fleet
 	room   int
 	salt   uint64
+	first  int    // added to its number in stamps
 	voice  *voice // nil: its comments bear stamps
 
 	// Owned by the pacer.
@@ -157,7 +158,7 @@ func (s *sender) comment(dst []byte, text string, due int64) []byte {
 		s.voice.say(text, due)
 		return appendBareComment(dst, text)
 	}
-	return appendComment(dst, stamp{uint32(s.number), s.sequence, due}, text, s.salt)
+	return appendComment(dst, stamp{uint32(s.first + s.number), s.sequence, due}, text, s.salt)
 }
 
 // unsay takes back a comment that could not be offered.

@@ -50,7 +50,7 @@ func newRoot() *cobra.Command {
 	}
 	root.AddCommand(
 		fanoutCommand(), quietCommand(), idleCommand(), churnCommand(), slowCommand(),
-		stormCommand(), hotroomCommand(), floorCommand(), compressCommand(), mixedCommand(), hostileCommand(), deployCommand(), reportCommand(), checkCommand(),
+		stormCommand(), hotroomCommand(), floorCommand(), compressCommand(), mixedCommand(), clusterCommand(), hostileCommand(), deployCommand(), reportCommand(), checkCommand(),
 		&cobra.Command{
 			Use: hiddenWorker, Hidden: true, Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error { return workerMain() },

@@ -47,6 +47,8 @@ type noticeMessage struct {
 	Reason   string           `json:"reason"`
 
 	RetryAfterMS int64  `json:"retry_after_ms"`
+	Host         string `json:"host"`
+	Resumed      *bool  `json:"resumed"`
 	Text         string `json:"text"` // the floor's relay sends comments back as they came
 }
 

@@ -57,13 +57,33 @@ type plan struct {
 	// Neither is a fault; both are counted in the outcomes.
 	Returns bool `json:"returns"`
 
+	// Of several nodes that share their rooms, see cluster.go.
+	Nodes       []string `json:"nodes,omitempty"` // addresses of all; nil = a server by itself
+	Node        int      `json:"node"`            // of this fleet
+	FirstSender int      `json:"first_sender"`    // in stamps, so that those of all fleets differ
+	FirstRoom   int      `json:"first_room"`      // of viewer 0
+	Resumes     bool     `json:"resumes"`         // who loses a node comes back to another; needs Returns
+
 	Seed    uint64 `json:"seed"`
 	Worker  int    `json:"worker"` // of this worker, filled in when sent to it
 	Workers int    `json:"workers"`
 }
 
 // roomOf is the room of a viewer.
-func (p *plan) roomOf(viewer int) int { return viewer % p.Rooms }
+func (p *plan) roomOf(viewer int) int { return (viewer + p.FirstRoom) % p.Rooms }
+
+// logName is the key of a room's log on a node: each node has batches of its own.
+func (p *plan) logName(room, node int) string {
+	if p.Nodes == nil {
+		return p.room(room)
+	}
+	return p.room(room) + "@" + strconv.Itoa(node)
+}
+
+// local says whether a sender, by its stamp, is on this fleet's node.
+func (p *plan) local(sender uint32) bool {
+	return int(sender) >= p.FirstSender && int(sender) < p.FirstSender+max(p.Senders, 1)
+}
 
 func (p *plan) room(i int) string {
 	if p.Number > 0 {
@@ -102,6 +122,8 @@ func (p *plan) levelOf(viewer int) level {
 		return p.Drain
 	case p.ChurnRate > 0, p.Speaks == speaksRelay, p.Speaks == speaksPackets, p.stalls(viewer), viewer < p.Rooms:
 		return verified
+	case p.Resumes: // what the last of them get of a node that goes, no sample may have got
+		return verified
 	case p.sampled(viewer):
 		return verified
 	case p.sends(viewer):
@@ -137,7 +159,7 @@ func (p *plan) verifiedCount() int {
 // validate reports a plan that cannot be carried out.
 func (p *plan) validate() error {
 	switch {
-	case p.Rooms < 1 || p.Rooms > p.Viewers && p.ChurnRate == 0:
+	case p.Rooms < 1 || p.Rooms > p.Viewers*max(1, len(p.Nodes)) && p.ChurnRate == 0:
 		return fmt.Errorf("%d rooms for %d viewers: each room needs a viewer", p.Rooms, p.Viewers)
 	case p.Senders > p.Viewers-p.Stallers:
 		return fmt.Errorf("%d senders and %d stalling viewers among %d viewers", p.Senders, p.Stallers, p.Viewers)

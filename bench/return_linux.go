@@ -37,6 +37,7 @@ func (f *fleet) comeBack(number int, due int64) {
 // missed counts a connection that could not be made and has it tried again.
 func (f *fleet) missed(number int, err error, now int64) {
 	f.outcomes[outcomeOf(err)]++
+	f.goElsewhere(number)
 	f.comeBack(number, now+retryMicros)
 }
 

@@ -18,6 +18,7 @@ type roomLog struct {
 	strays  map[string]*roomLog     // all rooms of this worker by name, to name a stray's origin
 	packed  map[uint64]*batchRecord // by fingerprint of the compressed frame
 	voices  map[string]*voice       // by uid: senders without stamps
+	keeps   bool                    // for each batch what was said in it
 }
 
 // batchRecord is one distinct batch.
@@ -31,6 +32,9 @@ type batchRecord struct {
 	keys     []stampKey // in order
 	intended []int64    // microseconds; nil once dropped
 	payload  []byte     // to compare other copies with; nil once dropped
+
+	said   []said // with keeps
+	newest string // greatest id in it
 
 	packed    []byte // the whole compressed frame, to compare others with; nil if none came or once dropped
 	packedSum uint64 // 0 = no compressed frame has come
@@ -180,6 +184,10 @@ func (l *roomLog) inspect(seq uint64, payload []byte, f *faults) (*batchRecord, 
 		r.sampled += max(0, c.Count-1) // they are disclosed, too, and not there
 		r.keys = append(r.keys, stampKey{s.sender, s.sequence})
 		r.intended = append(r.intended, s.intended)
+		r.newest = max(r.newest, c.ID)
+		if l.keeps {
+			r.said = append(r.said, said{stampKey: stampKey{s.sender, s.sequence}, intended: s.intended, id: fingerprint([]byte(c.ID))})
+		}
 	}
 	r.comments = len(r.keys)
 	return r, nil

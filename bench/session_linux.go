@@ -228,6 +228,15 @@ func (p *party) settle() error {
 
 // close ends the fleet, judges it and merges its delays.
 func (p *party) close() (*judgement, map[string]*hdrhistogram.Histogram, error) {
+	results, delays, err := p.closeAll()
+	if err != nil {
+		return nil, nil, err
+	}
+	return judge(&p.plan, results), delays, nil
+}
+
+// closeAll ends the fleet and returns what each worker saw, and all delays together.
+func (p *party) closeAll() ([]*fleetResult, map[string]*hdrhistogram.Histogram, error) {
 	answers, err := p.session.crew.ask(request{Op: orderClose, Fleet: p.plan.Fleet}, nil)
 	if err != nil {
 		return nil, nil, err
@@ -245,7 +254,7 @@ func (p *party) close() (*judgement, map[string]*hdrhistogram.Histogram, error) 
 			}
 		}
 	}
-	return judge(&p.plan, results), delays, nil
+	return results, delays, nil
 }
 
 // finish ends workers and server, judges the card, prints and saves it. The

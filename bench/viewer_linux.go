@@ -56,8 +56,13 @@ type viewer struct {
 	beats    int                  // packets only: heartbeats without an answer yet
 	joinedAt int64                // microseconds
 
-	told       bool  // goodbye has come
-	retryAfter int64 // of the goodbye, ms
+	told       bool   // goodbye has come
+	retryAfter int64  // of the goodbye, ms
+	host       string // of the goodbye: where to go
+
+	node  int    // where it is
+	epoch string // of its room there
+	moved bool   // another connection goes on for it
 
 	out *sender // nil unless it sends; has its own lock
 }
@@ -73,7 +78,7 @@ func (v *viewer) connected(err error, now int64) {
 	f := v.fleet
 	if err == nil {
 		record(f.connectDelays, now-v.began)
-		head := f.handshake.request(v.room.name, v.deflate)
+		head := f.handshake.request(v.room.name, v.deflate, f.away[v.number].query())
 		var n int
 		if n, err = send(v.fd, head); err == nil && n < len(head) {
 			err = io.ErrShortWrite // 300 bytes into an empty socket
@@ -371,8 +376,8 @@ func (v *viewer) credit(r *batchRecord, size int, now int64) {
 	f.status.VerifiedPlain += int64(r.size)
 	f.status.VerifiedComments += int64(r.comments)
 	if !v.mute {
-		for _, intended := range r.intended {
-			f.latency(intended, now)
+		for i, intended := range r.intended {
+			f.latency(r.keys[i].sender, intended, now)
 		}
 	}
 }
@@ -414,7 +419,7 @@ func (v *viewer) echo(payload []byte, size int, now int64) {
 	f.status.VerifiedComments++
 	f.status.VerifiedBytes += int64(size)
 	f.status.VerifiedPlain += int64(size)
-	f.latency(s.intended, now)
+	f.latency(s.sender, s.intended, now)
 }
 
 // notice takes a message for this viewer alone.
@@ -435,7 +440,7 @@ func (v *viewer) notice(payload []byte) {
 		f.roomErrors[v.room.index]++
 	case "goodbye":
 		f.codes["goodbye:"+m.Reason]++
-		v.told, v.retryAfter = true, m.RetryAfterMS
+		v.told, v.retryAfter, v.host = true, m.RetryAfterMS, m.Host
 	case "ack", "pong":
 	default:
 		f.faults.add(faultUnknown, 1, "viewer %d: %.120q", v.number, payload)
@@ -506,6 +511,11 @@ func (v *viewer) end(err error) {
 		f.faults.add(faultConnect, 1, "viewer %d: %v", v.number, err)
 	case joined:
 		f.status.Joined--
+		if f.plan.Resumes {
+			f.status.Leaves++
+			v.moveOn(err, nowMicros())
+			break
+		}
 		if f.plan.Returns && v.closeSeen {
 			f.status.Leaves++
 			f.comeBack(v.number, nowMicros()+1000*v.retryAfter)

@@ -105,7 +105,7 @@ func (w *worker) tell(r *request) error {
 		f.until = r.Until
 		f.nextOpen = 0
 	case orderWindow:
-		f.windows = append(f.windows, &latencyWindow{window: *r.Window, delays: newDelays()})
+		f.windows = append(f.windows, &latencyWindow{window: *r.Window, delays: newDelays(), far: newDelays()})
 	case orderStall:
 		return f.stall(r.On)
 	case orderKill:
@@ -149,7 +149,11 @@ func (w *worker) retire(fleet int, p *pacer) {
 	delete(w.pacers, fleet)
 	w.loop.do(func() {
 		f := w.loop.fleets[fleet]
-		f.faults.add(faultSender, p.unsent, "%d comments could not be offered to the server", p.unsent)
+		if f.plan.Resumes {
+			f.outcomes["comments not offered"] += p.unsent // whoever said them had lost its node
+		} else {
+			f.faults.add(faultSender, p.unsent, "%d comments could not be offered to the server", p.unsent)
+		}
 		f.late.Merge(p.late)
 	})
 }

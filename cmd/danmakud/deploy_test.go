@@ -41,6 +41,7 @@ caBundle: bundle
 autoscaling: {enabled: true}
 serviceMonitor: {enabled: true}
 networkPolicy: {controlFrom: [{podSelector: {}}]}
+nats: {url: ["tls://a.example:4222", "tls://b.example:4222"], credentials: user, tls: trust, clientCertificate: true}
 `
 
 // TestChart: helm has nothing to say against the chart, a pod has the time that its
@@ -88,6 +89,22 @@ func TestChart(t *testing.T) {
 	if len(problems) > 0 || len(warnings) != 1 || !strings.Contains(settings, "max-rooms = 2000000\n") {
 		t.Errorf("problems %q, warnings %q; want one, that the control listener is open\n%s", problems, warnings, settings)
 	}
+	for _, want := range []string{`nats-url = ["tls://a.example:4222","tls://b.example:4222"]`, `cluster = "demo"`, `nats-creds = "/run/secrets/nats/user.creds"`, `nats-key = "/run/secrets/nats-tls/tls.key"`} {
+		if !strings.Contains(settings, want) {
+			t.Errorf("no %s in\n%s", want, settings)
+		}
+	}
+	for _, want := range []string{"secretName: user", "mountPath: /run/secrets/nats,", "secretName: trust", "mountPath: /run/secrets/nats-tls,"} {
+		if strings.Count(all, want) != 1 {
+			t.Errorf("%q is not there once in\n%s", want, all)
+		}
+	}
+	if seed := render("-f", values, "--set", "nats.nkey=true"); !strings.Contains(seed, "nats-nkey = \"/run/secrets/nats/nkey.seed\"") || strings.Contains(seed, "nats-creds") {
+		t.Errorf("an NKey is not one:\n%s", seed)
+	}
+	if alone := render(); strings.Contains(alone, "nats") {
+		t.Errorf("a pod by itself knows of NATS:\n%s", alone)
+	}
 	cmd := exec.Command("helm", "template", "demo", chart, "--kube-version", "1.31.0", "--set", "config.listen=x")
 	cmd.Dir = repository
 	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "'listen'") {
@@ -95,7 +112,7 @@ func TestChart(t *testing.T) {
 	}
 }
 
-// TestCompose: the file is one, and a container has the time that its drain needs.
+// TestCompose: the files are such, and a container has the time that its drain needs.
 func TestCompose(t *testing.T) {
 	compose := []string{"docker-compose"}
 	if _, err := exec.LookPath(compose[0]); err != nil {
@@ -104,23 +121,37 @@ func TestCompose(t *testing.T) {
 			t.Skip("skipped: docker compose is not installed")
 		}
 	}
-	text := inRepository(t, compose[0], append(compose[1:], "-f", "deploy/docker/compose.yaml", "config")...)
-	var variables []string
-	grace := map[string]time.Duration{}
-	for _, m := range regexp.MustCompile(`(?m)^ *(\w+): "?([^"\n]+)"?$`).FindAllStringSubmatch(text, -1) {
-		if strings.HasPrefix(m[1], "DANMAKUD_") {
-			variables = append(variables, m[1]+"="+m[2])
+	for file, nodes := range map[string]int{"compose.yaml": 1, "compose.nats.yaml": 3} {
+		text := inRepository(t, compose[0], append(compose[1:], "-f", "deploy/docker/"+file, "config")...)
+		var variables []string
+		grace := map[string][]time.Duration{}
+		for _, m := range regexp.MustCompile(`(?m)^ *(\w+): "?([^"\n]+)"?$`).FindAllStringSubmatch(text, -1) {
+			if strings.HasPrefix(m[1], "DANMAKUD_") {
+				variables = append(variables, m[1]+"="+m[2])
+			}
+			if d, err := time.ParseDuration(m[2]); err == nil {
+				grace[m[1]] = append(grace[m[1]], d)
+			}
 		}
-		if d, err := time.ParseDuration(m[2]); err == nil {
-			grace[m[1]] = d
+		if unknown := config.UnknownEnv(variables); len(variables) < 3*nodes || len(unknown) > 0 {
+			t.Errorf("%s: variables %q, of which %q are no settings", file, variables, unknown)
 		}
-	}
-	if unknown := config.UnknownEnv(variables); len(variables) < 3 || len(unknown) > 0 {
-		t.Errorf("variables %q, of which %q are no settings", variables, unknown)
-	}
-	need := grace["DANMAKUD_DRAIN_GRACE"] + grace["DANMAKUD_DRAIN_TIME"] + 20*time.Second
-	if need <= 20*time.Second || grace["stop_grace_period"] < need {
-		t.Errorf("stopping may take %v, want %v", grace["stop_grace_period"], need)
+		if n := len(grace["stop_grace_period"]); n != nodes {
+			t.Errorf("%s: %d nodes, want %d", file, n, nodes)
+		}
+		for i, stopping := range grace["stop_grace_period"] {
+			need := grace["DANMAKUD_DRAIN_GRACE"][i] + grace["DANMAKUD_DRAIN_TIME"][i] + 20*time.Second
+			if need <= 20*time.Second || stopping < need {
+				t.Errorf("%s: stopping may take %v, want %v", file, stopping, need)
+			}
+		}
+		for _, name := range []string{"NODE", "ADVERTISE"} { // each its own
+			values := regexp.MustCompile(`DANMAKUD_`+name+`: (\S+)`).FindAllString(text, -1)
+			slices.Sort(values)
+			if n := len(slices.Compact(values)); nodes > 1 && n != nodes {
+				t.Errorf("%s: %d different values of DANMAKUD_%s", file, n, name)
+			}
+		}
 	}
 }
 
