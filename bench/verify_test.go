@@ -259,16 +259,18 @@ func TestFaultsForEverybody(t *testing.T) {
 func TestMergedCommentsAreAccounted(t *testing.T) {
 	t.Parallel()
 	for more, kinds := range map[int][]string{0: nil, -1: {faultLost}} {
+		merged := false // a slow machine's batches may be of one comment
 		v := judgeFake(t, mistakes{seal: func(seq uint64, l []fakeComment) []fakeComment {
-			if seq == 10 {
-				l[0].Count = len(l) + more
-				return l[:1]
+			if seq < 10 || merged || len(l) == 1 {
+				return l
 			}
-			return l
+			merged = true
+			l[0].Count = len(l) + more
+			return l[:1]
 		}}, 1, nil)
 		wantFaults(t, v, kinds...)
 		if v.Sampled == 0 {
-			t.Error("no batch 10 with more than a comment")
+			t.Error("no batch with more than a comment")
 		}
 	}
 }
