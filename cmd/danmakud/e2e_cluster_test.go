@@ -4,97 +4,77 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"os"
-	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/natstest"
 )
 
-// bus is a real nats-server.
+// bus is a real NATS server, or several that are routed to each other, and how nodes
+// reach it.
 type bus struct {
+	*natstest.Server
 	t    *testing.T
-	path string
-	args []string
-	port string
-	cmd  *exec.Cmd
+	urls string
 }
 
-// startBus runs the nats-server that is on this machine, or skips the test.
-func startBus(t *testing.T, args ...string) *bus {
+// startBus runs the newest nats-server that is on this machine, or skips the test.
+func startBus(t *testing.T, o natstest.Options) *bus {
 	t.Helper()
-	path, err := exec.LookPath("nats-server")
-	if err != nil {
-		t.Skip("skipped: no nats-server is installed")
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	l.Close()
-	b := &bus{t: t, path: path, args: append([]string{"-a", "127.0.0.1", "-p", port}, args...), port: port}
-	b.start()
-	t.Cleanup(b.kill)
-	return b
+	return busOf(t, natstest.Newest(t), o)
 }
 
-func (b *bus) start() {
-	b.t.Helper()
-	b.cmd = exec.Command(b.path, b.args...)
-	if os.Getenv("NATS_LOG") != "" {
-		b.cmd.Stderr = os.Stderr
-	}
-	if err := b.cmd.Start(); err != nil {
-		b.t.Fatal(err)
-	}
-	deadline := time.Now().Add(patience)
-	for {
-		conn, err := net.Dial("tcp", "127.0.0.1:"+b.port)
-		if err == nil {
-			conn.Close()
-			return
-		}
-		if time.Now().After(deadline) {
-			b.t.Fatal(err)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+// busOf runs that nats-server.
+func busOf(t *testing.T, b natstest.Binary, o natstest.Options) *bus {
+	t.Helper()
+	s := b.Start(t, o)
+	return &bus{s, t, s.URL()}
 }
-
-// kill ends it as a crash would.
-func (b *bus) kill() {
-	if b.cmd != nil {
-		b.cmd.Process.Signal(syscall.SIGKILL)
-		b.cmd.Wait()
-		b.cmd = nil
-	}
-}
-
-func (b *bus) url() string { return "nats://127.0.0.1:" + b.port }
 
 // node runs a danmakud that joins.
 func (b *bus) node(name string, flags ...string) *instance {
 	b.t.Helper()
-	s := startServer(b.t, append([]string{"--nats-url=" + b.url(), "--node=" + name}, flags...)...)
+	s := b.launch(here, name, flags...)
+	s.awaitReady()
 	return s
 }
 
-// nodes runs so many, which know each other.
+// launch is node without waiting until it is ready.
+func (b *bus) launch(where place, name string, flags ...string) *instance {
+	b.t.Helper()
+	common := []string{"--listen=127.0.0.1:0", "--control=127.0.0.1:0", "--drain-time=1s", "--nats-url=" + b.urls, "--node=" + name}
+	return launchIn(b.t, where, nil, append(common, flags...)...)
+}
+
+// nodes runs so many, which know each other. They end together.
 func (b *bus) nodes(n int, flags ...string) (all []*instance) {
 	b.t.Helper()
 	for i := range n {
-		all = append(all, b.node(string(rune('a'+i)), flags...))
+		all = append(all, b.launch(here, string(rune('a'+i)), flags...))
+	}
+	b.t.Cleanup(func() { endTogether(all) })
+	for _, s := range all {
+		s.awaitReady()
 	}
 	for _, s := range all {
 		s.awaitMetric("danmakud_cluster_nodes", float64(n-1))
 	}
 	return all
+}
+
+// endTogether ends nodes as their own stop does one after the other.
+func endTogether(all []*instance) {
+	var ends sync.WaitGroup
+	for _, s := range all {
+		ends.Go(s.stop)
+	}
+	ends.Wait()
 }
 
 // hears reads batches until one has a comment with that text, which it returns, and
@@ -115,7 +95,10 @@ func (v *viewer) hears(text string) comment {
 }
 
 func TestClusterSharesRooms(t *testing.T) {
-	all := startBus(t).nodes(3)
+	natstest.Each(t, func(t *testing.T, b natstest.Binary) { testSharesRooms(t, busOf(t, b, natstest.Options{}).nodes(3)) })
+}
+
+func testSharesRooms(t *testing.T, all []*instance) {
 	var viewers []*viewer
 	for _, s := range all {
 		viewers = append(viewers, s.join("r"))
@@ -159,7 +142,7 @@ func TestClusterSharesRooms(t *testing.T) {
 // Who comes to a node that has nobody in the room yet is shown what was said, and who
 // comes from another node goes on where it was.
 func TestClusterHistoryAndResume(t *testing.T) {
-	all := startBus(t).nodes(2, "--history=50")
+	all := startBus(t, natstest.Options{}).nodes(2, "--history=50")
 	v := all[0].join("r")
 	last := ""
 	for i := range 5 {
@@ -198,10 +181,10 @@ func TestClusterHistoryAndResume(t *testing.T) {
 
 // The bus goes away and comes back: who is on one node goes on, and is told.
 func TestClusterWithoutItsBus(t *testing.T) {
-	b := startBus(t)
+	b := startBus(t, natstest.Options{})
 	all := b.nodes(2)
 	u, v := all[0].join("r"), all[1].join("r")
-	b.kill()
+	b.Kill()
 	for _, s := range all {
 		s.awaitMetric("danmakud_bus_connected", 0)
 		if r, _ := s.get("http://" + s.control + "/readyz"); r.StatusCode != http.StatusServiceUnavailable {
@@ -213,7 +196,7 @@ func TestClusterWithoutItsBus(t *testing.T) {
 	}
 	u.send(say("alone", ""))
 	u.hears("alone")
-	b.start()
+	b.Restart()
 	for _, s := range all {
 		s.awaitMetric("danmakud_bus_connected", 1)
 		s.awaitMetric("danmakud_cluster_nodes", 1)
@@ -227,7 +210,7 @@ func TestClusterWithoutItsBus(t *testing.T) {
 }
 
 func TestClusterRefusesWhatDoesNotFit(t *testing.T) {
-	b := startBus(t, "--user", "joe", "--pass", "secret")
+	b := startBus(t, natstest.Options{Users: map[string]string{"joe": "secret"}})
 	b.node("a", "--nats-user=joe", "--nats-password=secret")
 	for _, c := range []struct {
 		flags []string
@@ -237,7 +220,7 @@ func TestClusterRefusesWhatDoesNotFit(t *testing.T) {
 		{nil, "refuses this node"},
 		{[]string{"--nats-user=joe", "--nats-password=secret", "--bus-shards=128"}, "--bus-shards is 128"},
 	} {
-		s := launch(t, nil, append([]string{"--listen=127.0.0.1:0", "--control=off", "--nats-url=" + b.url()}, c.flags...)...)
+		s := launch(t, nil, append([]string{"--listen=127.0.0.1:0", "--control=off", "--nats-url=" + b.urls}, c.flags...)...)
 		if status := s.wait(); status != 1 || !strings.Contains(s.stderr.String(), c.want) {
 			t.Errorf("%v: status %s\n%s", c.flags, strconv.Itoa(status), s.stderr)
 		}
@@ -246,9 +229,9 @@ func TestClusterRefusesWhatDoesNotFit(t *testing.T) {
 
 // A room's viewers are the sum over all nodes, also when one of them is killed.
 func TestClusterCountsViewers(t *testing.T) {
-	b := startBus(t)
+	b := startBus(t, natstest.Options{})
 	all := b.nodes(2)
-	killed := launch(t, nil, "--listen=127.0.0.1:0", "--control=127.0.0.1:0", "--nats-url="+b.url(), "--node=c")
+	killed := launch(t, nil, "--listen=127.0.0.1:0", "--control=127.0.0.1:0", "--nats-url="+b.urls, "--node=c")
 	killed.awaitReady()
 	all = append(all, killed)
 	for i, s := range all {
@@ -272,7 +255,7 @@ func TestClusterCountsViewers(t *testing.T) {
 
 // A node that drains sends its viewers to another, which has what they miss.
 func TestClusterDrain(t *testing.T) {
-	b := startBus(t)
+	b := startBus(t, natstest.Options{})
 	other := b.node("b", "--advertise=b.example:443")
 	leaving := b.node("a", "--advertise=a.example:443")
 	leaving.awaitMetric("danmakud_cluster_nodes", 1)
@@ -322,11 +305,7 @@ func await(t *testing.T, what string, f func() bool) {
 func TestClusterSharesDecisions(t *testing.T) {
 	for _, kept := range []bool{false, true} {
 		t.Run(map[bool]string{false: "told", true: "JetStream"}[kept], func(t *testing.T) {
-			var args []string
-			if kept {
-				args = []string{"-js", "-sd", t.TempDir()}
-			}
-			b := startBus(t, args...)
+			b := startBus(t, natstest.Options{JetStream: kept})
 			all := b.nodes(2)
 			v := all[1].join("r")
 			if status, body := all[0].api("PUT", "/v1/words/w", `{"action":"reject","words":["blocked"]}`); status >= 300 {
@@ -392,7 +371,7 @@ func TestClusterSharesDecisions(t *testing.T) {
 
 // The control API of one node serves rooms and people of the others.
 func TestClusterAPI(t *testing.T) {
-	all := startBus(t).nodes(2)
+	all := startBus(t, natstest.Options{}).nodes(2)
 	v := all[0].join("r")
 	v.send(say("hello", ""))
 	id := v.hears("hello").ID
@@ -433,7 +412,7 @@ func TestClusterAPI(t *testing.T) {
 // one message a node and tick, not one a comment.
 func TestClusterExactlyOnce(t *testing.T) {
 	const perNode, each = 6, 300
-	all := startBus(t).nodes(3, "--comment-rate=0")
+	all := startBus(t, natstest.Options{}).nodes(3, "--comment-rate=0")
 	var viewers []*viewer
 	for _, s := range all {
 		for range perNode {

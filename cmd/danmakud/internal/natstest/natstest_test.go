@@ -271,3 +271,31 @@ func TestConfig(t *testing.T) {
 		}
 	})
 }
+
+// TestStranger: what somebody says reaches who overhears it.
+func TestStranger(t *testing.T) {
+	s := Newest(t).Start(t, Options{})
+	x := s.Stranger()
+	all := x.Overhear("a.*")
+	s.Stranger().Say("a.b", []byte("one"), []byte("two"))
+	for _, want := range []string{"one", "two"} {
+		if subject, p := all.Next(); subject != "a.b" || string(p) != want {
+			t.Errorf("%s: %q, want %q", subject, p, want)
+		}
+	}
+	if p := x.Ask("nobody", nil, time.Millisecond); p != nil {
+		t.Errorf("nobody answered %q", p)
+	}
+}
+
+// TestWhere: a server is started and reached where it is told to be.
+func TestWhere(t *testing.T) {
+	var asked int
+	s := Newest(t).Start(t, Options{Host: "127.0.0.7", Where: func(f func() error) error {
+		asked++
+		return f()
+	}})
+	if asked < 3 || s.Addr()[:10] != "127.0.0.7:" {
+		t.Errorf("at %s, %d times in its place", s.Addr(), asked)
+	}
+}

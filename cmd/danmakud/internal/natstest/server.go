@@ -1,6 +1,8 @@
 package natstest
 
 import (
+	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -37,6 +40,11 @@ type Options struct {
 	Name       string     // "" = made up
 
 	Config map[string]any // anything else, as the configuration file has it
+
+	// Where runs a function where the server is to run and be reached, such as in a
+	// network namespace; nil = here. Host is its address there, "" = 127.0.0.1.
+	Where func(func() error) error
+	Host  string
 }
 
 // Server is a nats-server that runs. It ends with the test. One goroutine at a time.
@@ -45,6 +53,8 @@ type Server struct {
 
 	t       testing.TB
 	name    string
+	where   func(func() error) error
+	host    string
 	secure  bool
 	port    int // at which nodes connect
 	monitor int
@@ -66,7 +76,7 @@ type process struct {
 func (b Binary) Start(t testing.TB, o Options) *Server {
 	t.Helper()
 	s := b.prepare(t, &o)
-	s.configure(&o, ports(t, 2), nil)
+	s.configure(&o, s.ports(2), nil)
 	s.Restart()
 	return s
 }
@@ -75,19 +85,21 @@ func (b Binary) Start(t testing.TB, o Options) *Server {
 // their streams.
 func (b Binary) StartCluster(t testing.TB, n int, o Options) []*Server {
 	t.Helper()
-	free := ports(t, 3*n)
-	var routes []string
-	for i := range n {
-		routes = append(routes, fmt.Sprintf("nats://127.0.0.1:%d", free[3*i+2]))
-	}
 	var all []*Server
 	for i := range n {
 		own := o
 		own.Name = fmt.Sprintf("%s%d", o.Name, i)
 		s := b.prepare(t, &own)
 		s.routes, s.meta = n-1, o.JetStream
-		s.configure(&own, free[3*i:3*i+3], routes)
 		all = append(all, s)
+	}
+	free := all[0].ports(3 * n)
+	var routes []string
+	for i, s := range all {
+		routes = append(routes, "nats://"+s.at(free[3*i+2]))
+	}
+	for i, s := range all {
+		s.configure(&o, free[3*i:3*i+3], routes)
 	}
 	for _, s := range all {
 		s.launch()
@@ -102,7 +114,10 @@ func (b Binary) prepare(t testing.TB, o *Options) *Server {
 	if o.Name == "" {
 		o.Name = fmt.Sprintf("n%08x", rand.Uint32())
 	}
-	s := &Server{Binary: b, t: t, name: o.Name, secure: o.TLS != nil, dir: t.TempDir()}
+	s := &Server{Binary: b, t: t, name: o.Name, where: o.Where, host: cmp.Or(o.Host, "127.0.0.1"), secure: o.TLS != nil, dir: t.TempDir()}
+	if s.where == nil {
+		s.where = func(f func() error) error { return f() }
+	}
 	t.Cleanup(func() {
 		s.Kill()
 		if t.Failed() {
@@ -116,8 +131,7 @@ func (b Binary) prepare(t testing.TB, o *Options) *Server {
 func (s *Server) configure(o *Options, free []int, routes []string) {
 	s.port, s.monitor = free[0], free[1]
 	c := map[string]any{
-		"server_name": s.name, "host": "127.0.0.1", "port": s.port,
-		"http": fmt.Sprintf("127.0.0.1:%d", s.monitor),
+		"server_name": s.name, "host": s.host, "port": s.port, "http": s.at(s.monitor),
 	}
 	if o.MaxPayload > 0 {
 		c["max_payload"] = o.MaxPayload
@@ -126,10 +140,10 @@ func (s *Server) configure(o *Options, free []int, routes []string) {
 		c["jetstream"] = map[string]any{"store_dir": filepath.Join(s.dir, "store"), "max_memory_store": 64 << 20, "max_file_store": 256 << 20}
 	}
 	if routes != nil {
-		c["cluster"] = map[string]any{"name": "natstest", "host": "127.0.0.1", "port": free[2], "routes": routes}
+		c["cluster"] = map[string]any{"name": "natstest", "host": s.host, "port": free[2], "routes": routes}
 	}
 	if o.TLS != nil {
-		certificate, key := o.TLS.Leaf(s.t, "127.0.0.1", "localhost")
+		certificate, key := o.TLS.Leaf(s.t, s.host, "localhost")
 		c["tls"] = map[string]any{"cert_file": certificate, "key_file": key, "ca_file": o.TLS.File, "verify": o.VerifyTLS}
 	}
 	guard(c, o)
@@ -184,7 +198,18 @@ func (s *Server) URL() string {
 }
 
 // Addr is the HOST:PORT of it.
-func (s *Server) Addr() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
+func (s *Server) Addr() string { return s.at(s.port) }
+
+func (s *Server) at(port int) string { return net.JoinHostPort(s.host, strconv.Itoa(port)) }
+
+// dial opens a connection to one of its ports.
+func (s *Server) dial(addr string) (conn net.Conn, err error) {
+	err = s.where(func() error {
+		conn, err = net.DialTimeout("tcp", addr, patience)
+		return err
+	})
+	return conn, err
+}
 
 // URLs are those of several servers, separated by commas.
 func URLs(all []*Server) string {
@@ -231,7 +256,7 @@ func (s *Server) launch() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		defer close(p.done)
-		err := p.cmd.Start()
+		err := s.where(p.cmd.Start)
 		started <- err
 		if err == nil {
 			_ = p.cmd.Wait() // how it ended is in its log
@@ -261,7 +286,7 @@ func (s *Server) AwaitReady() {
 }
 
 func (s *Server) ready() error {
-	if err := greeted(s.Addr()); err != nil {
+	if err := s.greets(); err != nil {
 		return err
 	}
 	var health struct{ Status, Error string }
@@ -303,9 +328,9 @@ func (s *Server) ready() error {
 	return nil
 }
 
-// greeted reports whether a NATS server speaks at an address.
-func greeted(addr string) error {
-	conn, err := net.DialTimeout("tcp", addr, time.Second)
+// greets reports whether it speaks NATS where it should.
+func (s *Server) greets() error {
+	conn, err := s.dial(s.Addr())
 	if err != nil {
 		return err
 	}
@@ -331,8 +356,11 @@ func (s *Server) Monitor(path string, into any) {
 }
 
 func (s *Server) ask(path string, into any) error {
-	c := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
-	r, err := c.Get(fmt.Sprintf("http://127.0.0.1:%d%s", s.monitor, path))
+	c := http.Client{Timeout: patience, Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext:       func(_ context.Context, _, addr string) (net.Conn, error) { return s.dial(addr) },
+	}}
+	r, err := c.Get("http://" + s.at(s.monitor) + path)
 	if err != nil {
 		return err
 	}
@@ -389,20 +417,24 @@ func (s *Server) Log() string {
 // ports finds ports that nobody listens at. They lie below those that systems give to
 // connections of their own accord: a server that is away for a moment finds its own free
 // when it comes back.
-func ports(t testing.TB, n int) []int {
-	t.Helper()
-	var all []int
-	for range 1000 {
-		port := 20000 + rand.IntN(12000)
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			continue
+func (s *Server) ports(n int) (all []int) {
+	s.t.Helper()
+	err := s.where(func() error {
+		for range 1000 {
+			port := 20000 + rand.IntN(12000)
+			l, err := net.Listen("tcp", s.at(port))
+			if err != nil {
+				continue
+			}
+			defer l.Close() // held until all are found, so that all differ
+			if all = append(all, port); len(all) == n {
+				return nil
+			}
 		}
-		defer l.Close() // held until all are found, so that all differ
-		if all = append(all, port); len(all) == n {
-			return all
-		}
+		return errors.New("natstest: no free ports")
+	})
+	if err != nil {
+		s.t.Fatal(err)
 	}
-	t.Fatal("natstest: no free ports")
-	return nil
+	return all
 }
