@@ -15,13 +15,20 @@ const phaseOff = math.MinInt64
 // nanoseconds. Any goroutine; call it again as the clocks drift.
 func (h *Hub) SetPhase(ns int64) { h.phase.Store(ns) }
 
-// placeOf is where a room's ticks are among those of all others, as a part of a tick
-// in 1<<16: the same on every node (FNV-1a).
-func placeOf(name string) int64 {
+// Hash spreads rooms by their names, in the same way on every node (FNV-1a). Any
+// goroutine.
+func Hash(name string) uint32 {
 	hash := uint32(2166136261)
-	for i := 0; i < len(name); i++ {
+	for i := range len(name) {
 		hash = (hash ^ uint32(name[i])) * 16777619
 	}
+	return hash
+}
+
+// placeOf is where a room's ticks are among those of all others, as a part of a tick
+// in 1<<16.
+func placeOf(name string) int64 {
+	hash := Hash(name)
 	return int64(hash>>16 ^ hash&0xFFFF)
 }
 

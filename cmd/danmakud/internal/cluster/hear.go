@@ -22,7 +22,7 @@ const (
 
 // inbox is the queue of messages that are not read yet. Any goroutine.
 type inbox struct {
-	ready chan struct{} // there is something; one place
+	ready signal // there is something
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -41,10 +41,7 @@ func (b *inbox) put(m *nats.Msg) (dropped int) {
 		dropped = b.dropOldest(func(m *nats.Msg) bool { return !isPrior(m.Data) })
 		dropped += b.dropOldest(func(*nats.Msg) bool { return true })
 	}
-	select {
-	case b.ready <- struct{}{}:
-	default:
-	}
+	b.ready.set()
 	return dropped
 }
 

@@ -18,7 +18,7 @@ import (
 type link struct {
 	conn     *nats.Conn
 	options  *Options
-	changed  chan struct{} // the connection was lost or is there again; one place
+	changed  signal        // the connection was lost or is there again
 	drops    atomic.Uint64 // messages that the library had no place for
 	losses   atomic.Uint64 // times that the connection was lost
 	lostAt   atomic.Int64  // Unix ms; 0 = it is there
@@ -29,7 +29,7 @@ type link struct {
 // dial connects. What the operator must mend is an error; servers that are not there at
 // present are not: the link comes up as soon as one is.
 func dial(o *Options) (*link, error) {
-	l := &link{options: o, changed: make(chan struct{}, 1)}
+	l := &link{options: o, changed: newSignal()}
 	list, err := o.natsOptions()
 	if err != nil {
 		return nil, err
@@ -113,10 +113,7 @@ func (l *link) back(c *nats.Conn) {
 }
 
 func (l *link) tellChanged() {
-	select {
-	case l.changed <- struct{}{}:
-	default:
-	}
+	l.changed.set()
 }
 
 // failed is told what the library does not tell otherwise.

@@ -37,7 +37,7 @@ type Node struct {
 	control chan *nats.Msg // what nodes tell and ask
 	turns   chan struct{}  // those who answer
 	heard   chan *nats.Msg // ticks
-	spoken  chan struct{}  // a room became due before all others
+	spoken  signal         // a room became due before all others
 	silent  chan struct{}  // closed when nothing more will be said
 	rooms   Rooms          // of this node
 
@@ -97,11 +97,11 @@ const (
 func newNode(o Options) *Node {
 	n := &Node{
 		options: o, control: make(chan *nats.Msg, controlPlaces), turns: make(chan struct{}, answersAtOnce),
-		heard: make(chan *nats.Msg, heardPlaces), spoken: make(chan struct{}, 1), silent: make(chan struct{}),
+		heard: make(chan *nats.Msg, heardPlaces), spoken: newSignal(), silent: make(chan struct{}),
 		out: make([]outgoing, o.Shards), progress: make(map[shardNode]progress),
 	}
-	n.outbox.most, n.outbox.ready = o.QueueMax, make(chan struct{}, 1)
-	n.inbox.ready = make(chan struct{}, 1)
+	n.outbox.most, n.outbox.ready = o.QueueMax, newSignal()
+	n.inbox.ready = newSignal()
 	n.shards.heard = make(map[uint32]*heardShard)
 	n.state.entries, n.state.differ = make(map[string]*entry), make(map[string]uint64)
 	n.state.changes, n.decided = make(chan entry, applyPlaces), make(chan *entry, applyPlaces)

@@ -191,7 +191,7 @@ func FuzzMessage(f *testing.F) {
 
 // What waits loses its oldest chat first, and what is never to be left out last.
 func TestOutboxDropsTheOldestChat(t *testing.T) {
-	o := outbox{most: 20_000, ready: make(chan struct{}, 1)}
+	o := outbox{most: 20_000, ready: newSignal()}
 	now := time.Now()
 	chat, whole := 0, 0
 	for i := range 100 {
@@ -225,7 +225,7 @@ func TestOutboxDropsTheOldestChat(t *testing.T) {
 }
 
 func TestOutboxForgetsStaleChat(t *testing.T) {
-	o := outbox{most: 1 << 20, ready: make(chan struct{}, 1)}
+	o := outbox{most: 1 << 20, ready: newSignal()}
 	now := time.Now()
 	s := said(7, 0, 10)
 	s.Comments[9].Prior = true
@@ -241,7 +241,7 @@ func TestOutboxForgetsStaleChat(t *testing.T) {
 }
 
 func TestInboxKeepsWhatMustNotGo(t *testing.T) {
-	b := inbox{ready: make(chan struct{}, 1)}
+	b := inbox{ready: newSignal()}
 	body, _, _ := appendBody(nil, &room.Said{Room: "r"}, false)
 	prior := appendTick(nil, &tick{node: otherID, shards: 1, seq: 1}, body, true)
 	pad := make([]byte, inboxMax/8)

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/danmakud/danmakud/room"
 )
 
 // Rooms hash to shards, each a subject. A node hears a shard only while it has viewers
@@ -19,13 +21,9 @@ const (
 	shardLinger = time.Minute
 )
 
-// shardOf is the shard of a room: the same on every node (FNV-1a).
+// shardOf is the shard of a room: the same on every node.
 func (n *Node) shardOf(name string) uint32 {
-	hash := uint32(2166136261)
-	for i := 0; i < len(name); i++ {
-		hash = (hash ^ uint32(name[i])) * 16777619
-	}
-	return hash % uint32(n.options.Shards)
+	return room.Hash(name) % uint32(n.options.Shards)
 }
 
 func (n *Node) subjectShard(shard uint32) string {

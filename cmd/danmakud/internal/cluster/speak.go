@@ -30,8 +30,8 @@ type waiting struct {
 
 // outbox is the queue. Any goroutine.
 type outbox struct {
-	most  int           // bytes
-	ready chan struct{} // there is something; one place
+	most  int    // bytes
+	ready signal // there is something
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -64,10 +64,7 @@ func (o *outbox) put(w waiting) (chat, whole int) {
 		o.list = o.list[1:]
 		whole++
 	}
-	select {
-	case o.ready <- struct{}{}:
-	default:
-	}
+	o.ready.set()
 	return chat, whole
 }
 
@@ -122,10 +119,7 @@ func (o *outbox) size() int {
 // KickSpeaking has RoutineSpeak look at when rooms are due. It never blocks; any
 // goroutine.
 func (n *Node) KickSpeaking() {
-	select {
-	case n.spoken <- struct{}{}:
-	default: // it has been told and has not looked yet
-	}
+	n.spoken.set()
 }
 
 // RoutineSpeak takes what is said here when it is due.

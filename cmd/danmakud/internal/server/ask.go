@@ -76,10 +76,7 @@ func (h *handler) answered(at poller.Handle, a answer) {
 		h.answeredAuth(s, q, a)
 		return
 	}
-	q, received := h.asked[s], h.partials[s].bytes
-	head, rest := received[:q.head], received[q.head:]
-	h.forgetPartial(s)
-	h.forgetAsked(s)
+	q, head, rest := h.takeUp(s)
 	who, err := h.decide(q, a)
 	if err != nil {
 		h.turnDown(s, head, rest, err)
@@ -87,6 +84,15 @@ func (h *handler) answered(at poller.Handle, a answer) {
 	}
 	h.letIn(s, head, rest, entrant{who: who})
 	h.flushReplies(s)
+}
+
+// takeUp ends the wait of who was asked about, and returns the head that was kept and
+// what came behind it.
+func (h *handler) takeUp(s poller.Slot) (q *asking, head, rest []byte) {
+	q, received := h.asked[s], h.partials[s].bytes
+	h.forgetPartial(s)
+	h.forgetAsked(s)
+	return q, received[:q.head], received[q.head:]
 }
 
 // forgetAsked lets a connection be read again, if it was not because of ask.

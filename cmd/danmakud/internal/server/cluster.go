@@ -208,10 +208,8 @@ func (h *handler) roomPrepared(at poller.Handle) {
 	}
 	defer h.closePanicked(s)
 	h.out = h.out[:0]
-	q, received := h.asked[s], h.partials[s].bytes
-	h.forgetPartial(s)
-	h.forgetAsked(s)
-	h.letIn(s, received[:q.head], received[q.head:], entrant{who: q.who, prepared: true})
+	q, head, rest := h.takeUp(s)
+	h.letIn(s, head, rest, entrant{who: q.who, prepared: true})
 	h.flushReplies(s)
 }
 
