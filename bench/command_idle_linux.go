@@ -19,6 +19,7 @@ type idleOptions struct {
 	steps      string
 	settle     time.Duration
 	maxBytes   float64
+	maxHeap    float64
 	maxThreads int
 	quiet      time.Duration
 	loops      int
@@ -34,6 +35,7 @@ func idleCommand() *cobra.Command {
 	c.Flags().StringVar(&o.steps, "steps", "4000,19000", "numbers of connections; the slope is taken from the first to the last")
 	c.Flags().DurationVar(&o.settle, "settle", 3*time.Second, "rest before each look")
 	c.Flags().Float64Var(&o.maxBytes, "max-bytes", 0, "fail if the server's RSS grows by more bytes a connection")
+	c.Flags().Float64Var(&o.maxHeap, "max-heap", 0, "fail if the server's live heap grows by more bytes a connection")
 	c.Flags().IntVar(&o.maxThreads, "max-threads", 2, "fail if this many more threads than at 0 connections (the Go runtime starts one now and then); -1 = no bar")
 	c.Flags().DurationVar(&o.quiet, "quiet", 10*time.Second, "span over which wake-ups and CPU are counted, at the last step; 0 = not at all")
 	c.Flags().IntVar(&o.loops, "loops", 0, "event loops of the server; 0 = as its --loops says, else one for each CPU")
@@ -47,6 +49,7 @@ func idleCommand() *cobra.Command {
 type footprint struct {
 	connections  int
 	rss, anon    int64
+	heap         float64 // live; NaN = not known
 	threads, fds int
 	goroutines   float64
 }
@@ -237,32 +240,42 @@ func (s *session) look(connections int) (footprint, error) {
 	}
 	slices.SortFunc(samples, func(a, b ProcSample) int { return int(a.RSS - b.RSS) })
 	mid := samples[len(samples)/2]
-	goroutines, err := s.goroutines()
-	return footprint{connections, mid.RSS, mid.RSSAnon, mid.Threads, mid.FDs, goroutines}, err
+	goroutines, heap, err := s.goroutinesAndHeap()
+	return footprint{connections, mid.RSS, mid.RSSAnon, heap, mid.Threads, mid.FDs, goroutines}, err
 }
 
-// goroutines is the least of several looks: a scrape has goroutines of its own,
-// as many as happen to be at work when it counts.
-func (s *session) goroutines() (least float64, err error) {
-	least = math.Inf(1)
+// goroutinesAndHeap is the least of several looks, each after a garbage collection: a
+// scrape has goroutines and memory of its own, as many as happen to be at work when it
+// counts. What memory the process holds goes by when the runtime last grew its heap or
+// gave some back; what is live in it does not.
+func (s *session) goroutinesAndHeap() (goroutines, heap float64, err error) {
+	goroutines, heap = math.Inf(1), math.NaN()
 	for range 5 {
+		s.target.collectGarbage()
 		m, err := scrape(s.target.info.Control)
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
-		least = min(least, m.sum("go_goroutines"))
+		goroutines = min(goroutines, m.sum("go_goroutines"))
+		if live, known := m["go_memstats_heap_alloc_bytes"]; known && !(heap <= live) {
+			heap = live
+		}
 	}
-	return least, nil
+	return goroutines, heap, nil
 }
 
 func (s *session) judgeIdle(o *idleOptions, looks []footprint) {
 	none, first, last := looks[0], looks[1], looks[len(looks)-1]
 	more := float64(last.connections - first.connections)
 	rss, anon := float64(last.rss-first.rss)/more, float64(last.anon-first.anon)/more
-	s.note("from %d to %d connections: RSS %.1f, anonymous %.1f bytes a connection",
-		first.connections, last.connections, rss, anon)
+	heap := (last.heap - first.heap) / more
+	s.note("from %d to %d connections: RSS %.1f, anonymous %.1f, live heap %.1f bytes a connection",
+		first.connections, last.connections, rss, anon, heap)
 	if o.maxBytes > 0 {
 		s.card.Bar("RSS per idle connection", rss, "<=", o.maxBytes, "bytes")
+	}
+	if o.maxHeap > 0 {
+		s.card.Bar("live heap per idle connection", heap, "<=", o.maxHeap, "bytes")
 	}
 	s.card.Bar("goroutines more than at 0 connections", last.goroutines-none.goroutines, "<=", 0, "")
 	if o.maxThreads >= 0 {
