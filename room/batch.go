@@ -35,7 +35,6 @@ type Batch struct {
 	Merged   int       // comments that went into the counts of those in it
 	Sampled  int       // comments left out of it, those refused because the tick was full included
 	Likes    uint64    // of the room, up to and including this batch
-	Visits   uint64    // times that somebody has entered the room
 	Settings *Settings // of the room, where they are others than before; nil = they are not
 	Lag      int64     // nanoseconds between due and sealed
 

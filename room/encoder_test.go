@@ -48,7 +48,7 @@ func (x *inboxes) WriteRegion(slot uint32, _ Region, rest []byte) (int, error) {
 func (*inboxes) WantWrite(uint32, bool) {}
 func (*inboxes) Failed(uint32, error)   {}
 
-func binary(text string) string {
+func packed(text string) string {
 	return string(wsproto.AppendFrame(nil, wsproto.OpBinary, []byte(text)))
 }
 
@@ -97,7 +97,7 @@ func TestForeignEncodings(t *testing.T) {
 	if want := [2]int{3, 3}; calls != want || h.Encoded(EncodingForeign) != 3 || h.EncodingName(EncodingForeign+1) != "twice" || h.EncodingName(EncodingForeign+2) != "" {
 		t.Errorf("made %v times, counted %d", calls, h.Encoded(EncodingForeign))
 	}
-	for slot, want := range map[uint32]string{1: binary("##3") + binary("##2"), 2: binary("##3") + binary("##2"), 3: "32", 4: binary("##3##3") + binary("##2##2")} {
+	for slot, want := range map[uint32]string{1: packed("##3") + packed("##2"), 2: packed("##3") + packed("##2"), 3: "32", 4: packed("##3##3") + packed("##2##2")} {
 		if got := string(x.got[slot]); got != want {
 			t.Errorf("slot %d got %q, want %q", slot, got, want)
 		}
@@ -140,7 +140,7 @@ func TestForeignSkips(t *testing.T) {
 		x.room = -1
 		s.Writable(1, 0)
 		s.Check()
-		want := binary("##10") + binary("##10")
+		want := packed("##10") + packed("##10")
 		if bare {
 			want = "1010"
 		}

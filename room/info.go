@@ -9,6 +9,7 @@ type Info struct {
 	Epoch     string        `json:"epoch"`
 	Online    int           `json:"online"`               // on all nodes
 	Here      int           `json:"online_here,omitzero"` // on this node, if there are others
+	Watched   uint64        `json:"watched"`              // different viewers so far, see Room.Watched
 	Seq       uint64        `json:"seq"`
 	Total     uint64        `json:"comments"` // sent in batches
 	Merged    uint64        `json:"merged"`
@@ -23,6 +24,7 @@ type Info struct {
 
 // Info returns the room's present state.
 func (r *Room) Info() Info {
+	watched := r.Watched()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	tick, pending := r.Tick(), standing(r.marks)
@@ -34,7 +36,7 @@ func (r *Room) Info() Info {
 		here = r.online
 	}
 	return Info{
-		Here: here,
+		Here: here, Watched: watched,
 		Name: r.name, Epoch: r.epoch, Online: r.online + r.elsewhere, Seq: r.seq,
 		Total: r.total, Merged: r.merged, Sampled: r.sampled, Withdrawn: r.withdrawn, Likes: r.liked,
 		Pending: pending, Tick: tick, TickMs: tick.Milliseconds(), Settings: *r.Settings(),

@@ -14,6 +14,12 @@ type JoinRequest struct {
 	// After is the greatest id of a comment that who resumes has seen, 0 = it does
 	// not say. By it the room finds its place also where Epoch was on another node.
 	After uint64
+
+	// Who is a hash by which the room knows one viewer from another, the same on all
+	// nodes; 0 = it is not counted. Fleeting says that it is this connection's alone:
+	// who then goes on where it was was counted under another.
+	Who      uint64
+	Fleeting bool
 }
 
 // Entry is what a viewer learns when it joins.
@@ -40,7 +46,6 @@ func (r *Room) enterLocked(req *JoinRequest, shard int, now int64) (Entry, error
 		return Entry{}, ErrRoomFull
 	}
 	r.online++
-	r.visits++
 	r.encodings[req.Encoding]++
 	r.shown = -1 // who has just joined must hear the next change, whichever it is
 	r.present.Store(int64(r.online))

@@ -36,6 +36,8 @@ type Room struct {
 	settings atomic.Pointer[Settings] // in force, never nil, never changed
 	toldAt   atomic.Uint64            // sequence of the last batch that told them, 0 = none
 
+	audience audience // has a lock of its own
+
 	mu sync.Mutex
 	// Guarded by mu.
 	pending    []byte // prefixRoom free bytes, then comments separated by commas; nil when nothing is pending
@@ -55,7 +57,6 @@ type Room struct {
 	frameBytes int // size of the last batch's frame
 	sizeHint   int // what the next pending buffer starts with
 	online     int
-	visits     uint64            // times that somebody has entered
 	shown      int               // online as last told in a batch
 	members    []uint32          // per shard
 	encodings  [Encodings]uint32 // members by encoding

@@ -90,7 +90,7 @@ func (r *Room) commitLocked(t *taken) *Batch {
 	b := &Batch{
 		Room: r, Seq: r.seq, Wall: t.head.wall, Comments: len(t.marks), Total: r.total,
 		Merged: merged, Sampled: int(t.head.sampled), Lag: t.lag, shards: r.wanted,
-		Likes: r.liked, Visits: r.visits, Settings: t.head.settings,
+		Likes: r.liked, Settings: t.head.settings,
 	}
 	b.frame(t.pending, &t.head)
 	b.wanted = r.encodings

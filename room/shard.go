@@ -126,6 +126,9 @@ func (s *Shard) Join(slot uint32, req JoinRequest, now int64) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
+	if req.Who != 0 && !(req.Fleeting && entry.Resumed) {
+		entry.Room.audience.see(req.Who, s.hub.cfg().AppendSaid != nil)
+	}
 	rs := s.rooms[entry.Room]
 	if rs == nil {
 		rs = s.addRoom(entry.Room, entry.sealed, entry.sealedTotal)

@@ -97,6 +97,8 @@ var importRules = []struct {
 	{"github.com/pelletier/go-toml/", in("cmd/danmakud/internal/config"), "settings are read in one place"},
 	{"github.com/coreos/go-systemd/", in("cmd/danmakud"), "libraries do not know what started them"},
 	{"github.com/HdrHistogram/", in("bench"), "only the load tool keeps histograms"},
+	{"github.com/axiomhq/hyperloglog", in("room"), "only rooms estimate how many viewers they had"},
+	{"github.com/cespare/xxhash/", in("cmd/danmakud/internal/server"), "only sessions make hashes of viewers"},
 	{"go.etcd.io/bbolt", in("cmd/danmakud/internal/moderation"), "one store keeps what outlives the process"},
 	{"github.com/nats-io/", in("cmd/danmakud/internal/cluster", "cmd/danmakud/internal/natstest"), "the bus is in one place"},
 	{"google.golang.org/protobuf", func(s source) bool { return s.test || in("cmd/danmakud/internal", "clients/proto")(s) }, "only dialects and the bus write it"},

@@ -4,6 +4,7 @@ package admin
 // the name in the document. Those whose names say all have no entry.
 var described = map[string]string{
 	"Room.online":               "viewers in the room",
+	"Room.watched":              "different viewers since the room was made, on all nodes; exact up to 128, beyond that an estimate with a standard error of 0.8 %",
 	"Room.seq":                  "number of the last batch",
 	"Room.comments":             "comments sent in batches since the room was made",
 	"Room.merged":               "comments that became part of an equal one",
@@ -14,6 +15,7 @@ var described = map[string]string{
 	"Room.tick_ms":              "least time between two batches at present, milliseconds",
 	"Room.epoch":                "of the run of the server; batches are numbered within it",
 	"RoomDetail.online":         "viewers in the room",
+	"RoomDetail.watched":        "different viewers since the room was made, on all nodes; exact up to 128, beyond that an estimate with a standard error of 0.8 %",
 	"RoomDetail.seq":            "number of the last batch",
 	"RoomDetail.comments":       "comments sent in batches since the room was made",
 	"RoomDetail.merged":         "comments that became part of an equal one",

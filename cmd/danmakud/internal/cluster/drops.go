@@ -21,10 +21,11 @@ const (
 	dropFull                 // ticks for which the queue to the bus had no place
 	dropUnkept               // decisions that JetStream did not keep
 	dropOverflow             // ticks that came faster than they could be heard
+	dropAudience             // viewers of rooms that cannot be read
 	drops
 )
 
-var dropNames = [drops]string{"foreign", "shards", "version", "unknown", "busy", "unsent", "large", "old", "stale", "full", "unkept", "overflow"}
+var dropNames = [drops]string{"foreign", "shards", "version", "unknown", "busy", "unsent", "large", "old", "stale", "full", "unkept", "overflow", "audience"}
 
 func (n *Node) drop(d drop) { n.dropped[d].Add(1) }
 

@@ -214,8 +214,8 @@ type Rooms interface {
 	// Missed tells that what was said before since, in Unix ms, was missed in the rooms
 	// for which in says so, and if it is 0 that from now on it will be.
 	Missed(since int64, in func(name string) bool)
-	// Counts calls f with each room that has viewers here, and how many.
-	Counts(f func(name string, viewers int))
+	// Counts calls f with each room that has viewers here; Tally.Viewers is how many.
+	Counts(f func(name string, t Tally))
 	// SetElsewhere tells how many viewers rooms have on other nodes.
 	SetElsewhere(viewers map[string]int)
 	// Populated calls f with the rooms that must be heard.

@@ -51,6 +51,7 @@ type Node struct {
 	gaps          atomic.Uint64 // ticks of others that never came
 	commentsLost  atomic.Uint64 // comments in them
 	unprepared    atomic.Uint64 // rooms whose history could not be fetched in time
+	audienceBytes atomic.Uint64 // of audiences sent
 	answering     atomic.Int64
 	number        atomic.Uint32
 
@@ -68,9 +69,12 @@ type Node struct {
 	apply     func(key string, value []byte)     // what other nodes decided; fixed when the node starts
 	syncing   atomic.Bool                        // another node is being asked for all it has
 	newcomer  atomic.Bool                        // somebody is there who knows nothing of this node's rooms
+	repeat    atomic.Bool                        // somebody may lack viewers that audiences were told of
 
 	out     []outgoing   // by shard; owned by RoutineSend
 	scratch []room.Heard // owned by RoutineHear
+
+	audienceSlice uint32 // whose turn it is; owned by RoutineReport
 
 	progressMu sync.Mutex
 	// Guarded by progressMu.
@@ -125,6 +129,7 @@ func (n *Node) listen() {
 	n.OnTold(kindState, n.heardState)
 	n.OnTold(kindReport, n.heardReport)
 	n.OnTold(kindHello, n.heardHello)
+	n.OnTold(kindAudience, n.heardAudiences)
 	n.OnTold(kindLeave, func(node string, _ json.RawMessage) { n.forget(n.peers.remove(node), "left") })
 }
 
@@ -219,6 +224,7 @@ func (n *Node) Close() {
 	n.finish()
 	n.running.Wait()
 	if n.link.up() {
+		n.tellAudiences()
 		n.Tell(kindLeave, nil)
 		ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
 		n.link.flush(ctx)
@@ -232,6 +238,8 @@ type report struct {
 	Peer
 	// Rooms has viewers by room, of some rooms; 0 = none any more.
 	Rooms map[string]int `json:"rooms,omitempty"`
+	// Watched has the different viewers that these have had, where there were any.
+	Watched map[string]uint64 `json:"watched,omitempty"`
 	// State is the digest of what was decided, as far as the node knows.
 	State uint64 `json:"state,string"`
 }
@@ -244,6 +252,7 @@ func (n *Node) RoutineReport() {
 			for _, piece := range n.countsToTell(n.newcomer.Swap(false)) {
 				n.say(kindReport, piece)
 			}
+			n.tellAudiences()
 		}
 		wait := time.NewTimer(reportEvery - reportEvery/10 + randv2.N(reportEvery/5))
 		select {
@@ -275,8 +284,15 @@ func (n *Node) linkChanged() {
 }
 
 // say tells the others of this node, and of these of its rooms.
-func (n *Node) say(kind string, rooms map[string]int) {
-	if n.link.up() && n.Tell(kind, report{n.Self(), rooms, n.state.sumOf()}) != nil {
+func (n *Node) say(kind string, rooms map[string]Tally) {
+	r := report{Peer: n.Self(), State: n.state.sumOf(), Rooms: make(map[string]int, len(rooms)), Watched: make(map[string]uint64, len(rooms))}
+	for name, t := range rooms {
+		r.Rooms[name] = t.Viewers
+		if t.Watched > 0 {
+			r.Watched[name] = t.Watched
+		}
+	}
+	if n.link.up() && n.Tell(kind, r) != nil {
 		n.drop(dropUnsent)
 	}
 }
@@ -330,7 +346,7 @@ func (n *Node) heardReport(node string, body json.RawMessage) {
 		n.options.Log.Info("node joined", "node", p.Name, "id", p.ID, "advertise", p.Advertise)
 		n.newcomer.Store(true)
 	}
-	n.takeCounts(node, r.Rooms)
+	n.takeCounts(node, r.Rooms, r.Watched)
 	n.compare(node, r.State)
 	if self := n.Self(); p.Number == self.Number && p.before(&self) {
 		n.number.Store(uint32(n.freeNumber()))
@@ -343,6 +359,7 @@ func (n *Node) heardReport(node string, body json.RawMessage) {
 
 func (n *Node) heardHello(node string, body json.RawMessage) {
 	n.heardReport(node, body)
+	n.repeat.Store(true) // what was told before it has not heard
 	n.say(kindReport, nil)
 }
 

@@ -49,7 +49,7 @@ func (r *rooms) Hear(name string, heard []room.Heard, likes, sampled uint64) {
 func (r *rooms) SealHeard()                                    {}
 func (r *rooms) Missed(int64, func(string) bool)               { r.missed++ }
 func (r *rooms) Populated(func(string))                        {}
-func (r *rooms) Counts(func(string, int))                      {}
+func (r *rooms) Counts(func(string, Tally))                    {}
 func (r *rooms) SetElsewhere(n map[string]int)                 { r.wide = n }
 func (r *rooms) Batches(name string) ([]*room.Batch, int64)    { return nil, 0 }
 func (r *rooms) Since(string) int64                            { return 0 }
@@ -289,12 +289,15 @@ func TestStateConverges(t *testing.T) {
 func TestCountsComeAndGo(t *testing.T) {
 	c := counts{elsewhere: map[string]map[string]count{}}
 	now := time.Now()
-	c.hear("a", map[string]int{"r": 3, "s": 1}, now)
-	if got := c.hear("b", map[string]int{"r": 4}, now); got["r"] != 7 || len(got) != 1 {
+	c.hear("a", map[string]Tally{"r": {3, 9}, "s": {1, 1}}, now)
+	if got := c.hear("b", map[string]Tally{"r": {4, 7}}, now); got["r"] != 7 || len(got) != 1 {
 		t.Errorf("%v", got)
 	}
-	if got := c.hear("b", map[string]int{"r": 4}, now); len(got) != 0 {
+	if got := c.hear("b", map[string]Tally{"r": {4, 7}}, now); len(got) != 0 {
 		t.Errorf("%v is news", got)
+	}
+	if got := c.of("r"); got != (Tally{7, 9}) {
+		t.Errorf("%+v", got)
 	}
 	if got := c.forget("a", now); got["r"] != 4 || got["s"] != 0 || len(got) != 2 {
 		t.Errorf("%v", got)
@@ -302,12 +305,15 @@ func TestCountsComeAndGo(t *testing.T) {
 	if got := c.forget("", now.Add(countExpiry+time.Second)); got["r"] != 0 || len(c.elsewhere) != 0 {
 		t.Errorf("%v, %v left", got, c.elsewhere)
 	}
-	here := map[string]int{"r": 1, "s": 2}
+	here := map[string]Tally{"r": {1, 1}, "s": {2, 2}}
 	slice := func(string) uint32 { return 0 }
 	if got := c.next(here, slice, true); len(got) != 2 {
 		t.Errorf("at first %v", got)
 	}
-	if got := c.next(map[string]int{"r": 1}, func(string) uint32 { return 5 }, false); len(got) != 1 || got["s"] != 0 {
+	if got := c.next(map[string]Tally{"r": {1, 2}, "s": {2, 2}}, func(string) uint32 { return 5 }, false); len(got) != 1 || got["r"].Watched != 2 {
+		t.Errorf("where only another viewer came: %v", got)
+	}
+	if got := c.next(map[string]Tally{"r": {1, 2}}, func(string) uint32 { return 5 }, false); len(got) != 1 || got["s"].Viewers != 0 {
 		t.Errorf("what has changed: %v", got)
 	}
 }

@@ -115,11 +115,12 @@ func (n *Node) prepare(name string) {
 		n.rooms.Fill(name, nil, since)
 		return
 	}
-	pages, from := n.fetch(ctx, name, since)
+	got := n.fetch(ctx, name, since)
 	if ctx.Err() != nil {
 		n.unprepared.Add(1)
 	}
-	n.rooms.Fill(name, pages, from)
+	n.rooms.Fill(name, got.batches, got.since)
+	n.mergeAudience(name, got.audience)
 }
 
 // Kinds of messages of this file.
@@ -140,14 +141,23 @@ type historyQuestion struct {
 }
 
 type historyPage struct {
-	Since   int64             `json:"since"`
-	Batches []json.RawMessage `json:"batches"` // as viewers got them
-	More    bool              `json:"more"`
+	Since    int64             `json:"since"`
+	Batches  []json.RawMessage `json:"batches"` // as viewers got them
+	More     bool              `json:"more"`
+	Audience []byte            `json:"audience,omitempty"` // of the first page: room.Room.Audience
 }
 
-// fetch gets what was said lately in a room, and since when that is all; now is the
-// answer where no other node has it.
-func (n *Node) fetch(ctx context.Context, name string, now int64) (batches []Past, since int64) {
+// fetched is what other nodes have of a room.
+type fetched struct {
+	batches  []Past
+	since    int64 // when they begin to have all that was said
+	audience []byte
+}
+
+// fetch gets what was said lately in a room, and since when that is all: now where no
+// other node has it.
+func (n *Node) fetch(ctx context.Context, name string, now int64) (got fetched) {
+	got.since = now
 	best, since := "", now
 	for _, a := range n.AskAll(ctx, kindWho, name) {
 		var s roomState
@@ -156,13 +166,16 @@ func (n *Node) fetch(ctx context.Context, name string, now int64) (batches []Pas
 		}
 	}
 	if best == "" {
-		return nil, now
+		return got
 	}
 	after, bytes := int64(0), 0
 	for bytes < historyMax {
 		var page historyPage
 		if err := n.Ask(ctx, best, kindHistory, historyQuestion{name, after}, &page); err != nil {
-			return batches, now
+			return got
+		}
+		if after == 0 {
+			got.audience = page.Audience
 		}
 		since = page.Since
 		for _, raw := range page.Batches {
@@ -170,15 +183,16 @@ func (n *Node) fetch(ctx context.Context, name string, now int64) (batches []Pas
 			heard, sealed, err := parseBatch(raw)
 			if err != nil {
 				n.drop(dropForeign)
-				return batches, now
+				return got
 			}
-			batches, after = append(batches, Past{heard, sealed}), sealed
+			got.batches, after = append(got.batches, Past{heard, sealed}), sealed
 		}
 		if !page.More || len(page.Batches) == 0 {
-			return batches, since
+			got.since = since
+			return got
 		}
 	}
-	return batches, now
+	return got
 }
 
 // answerWho tells what this node has of a room.
@@ -199,6 +213,9 @@ func (n *Node) answerHistory(_ context.Context, _ string, body json.RawMessage) 
 	}
 	batches, since := n.rooms.Batches(q.Room)
 	page := historyPage{Since: since, Batches: []json.RawMessage{}}
+	if r := n.rooms.Hub().Find(q.Room); r != nil && q.After == 0 {
+		page.Audience = r.Audience()
+	}
 	bytes := 0
 	for _, b := range batches {
 		if b.Wall <= q.After {

@@ -12,6 +12,7 @@ type Stats struct {
 	CommentsUnsent            uint64 // comments that other nodes do not get
 	TicksMissed, CommentsLost uint64 // of other nodes, that never came
 	Unprepared                uint64 // rooms whose history could not be fetched in time
+	AudienceBytes             uint64 // sent to tell of rooms' viewers
 	Queued                    int    // bytes that wait for the bus
 	Dropped                   map[string]uint64
 }
@@ -24,7 +25,7 @@ func (n *Node) Stats() Stats {
 		TicksSent: n.ticksSent.Load(), TicksHeard: n.ticksHeard.Load(), BytesSent: n.bytesSent.Load(),
 		CommentsHeard: n.commentsHeard.Load(), CommentsUnsent: n.chatDropped.Load(),
 		TicksMissed: n.gaps.Load(), CommentsLost: n.commentsLost.Load(), Unprepared: n.unprepared.Load(),
-		Queued: n.outbox.size(), Dropped: n.drops(),
+		AudienceBytes: n.audienceBytes.Load(), Queued: n.outbox.size(), Dropped: n.drops(),
 	}
 }
 

@@ -215,7 +215,7 @@ func appendCounts(dst []byte, h *head, b *Batch) []byte {
 	}
 	dst = appendEvent(dst, "ONLINE_RANK_COUNT", func(w *writer) { w.raw(`"count":`).int(h.online).raw(`,"online_count":`).int(h.online) })
 	return appendEvent(dst, "WATCHED_CHANGE", func(w *writer) {
-		n := strconv.FormatUint(b.Visits, 10)
+		n := strconv.FormatUint(b.Watched, 10)
 		w.raw(`"num":`).raw(n).raw(`,"text_small":"`).raw(n).raw(`","text_large":"`).raw(n).raw(`人看过"`)
 	})
 }

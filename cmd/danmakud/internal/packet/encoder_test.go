@@ -25,7 +25,7 @@ var whole = []string{
 
 func batchOf(head string, comments ...string) *Batch {
 	list := strings.Join(comments, ",")
-	return &Batch{Message: []byte(`{"type":"batch","room":"1000","seq":42,"ts":1790000000200` + head + `,"comments":[` + list + `]}`), Comments: []byte(list), Likes: 77, Visits: 12}
+	return &Batch{Message: []byte(`{"type":"batch","room":"1000","seq":42,"ts":1790000000200` + head + `,"comments":[` + list + `]}`), Comments: []byte(list), Likes: 77, Watched: 12}
 }
 
 // packetsIn decodes packets one behind the other.

@@ -15,7 +15,7 @@ type Batch struct {
 	Message  []byte // the batch's JSON message
 	Comments []byte // its comments, JSON objects separated by commas
 	Likes    uint64 // of the room, those of the batch included
-	Visits   uint64 // times that somebody has entered the room
+	Watched  uint64 // different viewers that the room has had
 }
 
 // head is what a batch says besides its comments; -1 = nothing.

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/cluster"
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/config"
 	"github.com/danmakud/danmakud/poller"
@@ -26,6 +27,7 @@ func (s *Server) joinCluster(ctx context.Context, c *config.Config) (err error) 
 	if err == nil {
 		// Guests are numbered apart from those of other nodes.
 		s.nextUID.Store(uint64(s.nodes.Number()) << 40)
+		s.guestSeed = xxhash.Sum64String(s.nodes.Self().ID)
 	}
 	return err
 }
@@ -102,10 +104,10 @@ func (s *shared) Populated(f func(name string)) {
 	})
 }
 
-func (s *shared) Counts(f func(name string, viewers int)) {
+func (s *shared) Counts(f func(name string, t cluster.Tally)) {
 	s.hub.Each(func(r *room.Room) {
 		if here := r.Here(); here > 0 {
-			f(r.Name(), here)
+			f(r.Name(), cluster.Tally{Viewers: here, Watched: r.Watched()})
 		}
 	})
 }

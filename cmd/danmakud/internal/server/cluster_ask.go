@@ -116,9 +116,9 @@ func (s *Server) roomsElsewhere() (infos []room.Info) {
 	if s.nodes == nil {
 		return nil
 	}
-	for name, viewers := range s.nodes.RoomsElsewhere() {
+	for name, t := range s.nodes.RoomsElsewhere() {
 		if s.hub.Find(name) == nil {
-			infos = append(infos, room.Info{Name: name, Online: viewers, Settings: s.desk.Settings(name)})
+			infos = append(infos, room.Info{Name: name, Online: t.Viewers, Watched: t.Watched, Settings: s.desk.Settings(name)})
 		}
 	}
 	return infos

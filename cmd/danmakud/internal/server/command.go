@@ -278,14 +278,17 @@ func (h *handler) switchRoom(s poller.Slot, f *fields, ref string) {
 	now := h.loop.Now()
 	before, encoding := h.shard.RoomOf(uint32(s)).Name(), h.shard.EncodingOf(uint32(s))
 	h.shard.Leave(uint32(s), now)
-	entry, err := h.shard.Join(uint32(s), room.JoinRequest{Name: name, Encoding: encoding, History: h.config.History}, now)
+	req := room.JoinRequest{Name: name, Encoding: encoding, History: h.config.History}
+	req.Who, req.Fleeting = h.viewerHash(s)
+	entry, err := h.shard.Join(uint32(s), req, now)
 	if err != nil { // no place there: back to the old one, which still has its own
 		h.countNoPlace(err)
 		message := "no place for another room"
 		if errors.Is(err, room.ErrRoomFull) {
 			message = "the room is full"
 		}
-		if entry, err = h.shard.Join(uint32(s), room.JoinRequest{Name: before, Encoding: encoding}, now); err != nil {
+		req.Name, req.History = before, 0
+		if entry, err = h.shard.Join(uint32(s), req, now); err != nil {
 			h.finish(s, wsproto.CodeTryLater, message, reasonRoomFull)
 			return
 		}

@@ -93,5 +93,5 @@ func (s *Server) encoders() []room.Encoder {
 
 // packetBatch is what of a batch goes into packets.
 func packetBatch(b *room.Batch) *packet.Batch {
-	return &packet.Batch{Message: b.Payload(), Comments: b.CommentsJSON(), Likes: b.Likes, Visits: b.Visits}
+	return &packet.Batch{Message: b.Payload(), Comments: b.CommentsJSON(), Likes: b.Likes, Watched: b.Room.Watched()}
 }

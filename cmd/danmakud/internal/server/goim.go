@@ -118,13 +118,16 @@ func (h *handler) changeRoom(s poller.Slot, k packet.Packet) {
 	now, before := h.loop.Now(), h.shard.RoomOf(uint32(s)).Name()
 	h.shard.Leave(uint32(s), now)
 	h.server.prepareRoom(name)
-	_, err := h.shard.Join(uint32(s), room.JoinRequest{Name: name, Encoding: encodingGoim}, now)
+	req := room.JoinRequest{Name: name, Encoding: encodingGoim}
+	req.Who, req.Fleeting = h.viewerHash(s)
+	_, err := h.shard.Join(uint32(s), req, now)
 	if err == nil {
 		h.reply(s, packet.AppendEcho(nil, k, packet.OpChangeRoomReply, true))
 		return
 	}
 	h.countNoPlace(err)
-	if _, err = h.shard.Join(uint32(s), room.JoinRequest{Name: before, Encoding: encodingGoim}, now); err != nil {
+	req.Name = before
+	if _, err = h.shard.Join(uint32(s), req, now); err != nil {
 		h.finish(s, wsproto.CodeTryLater, "the room is full", reasonRoomFull)
 		return
 	}

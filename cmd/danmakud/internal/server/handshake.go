@@ -92,13 +92,15 @@ func (h *handler) letIn(s poller.Slot, head, rest []byte, e entrant) {
 	if accepted.Deflate {
 		c.marks |= markDeflate
 	}
-	entry, err := h.shard.Join(uint32(s), wish.request(h, nativeEncoding(accepted.Protocol, accepted.Deflate)), h.loop.Now())
+	c.uid = h.server.nextUID.Add(1)
+	req := wish.request(h, nativeEncoding(accepted.Protocol, accepted.Deflate))
+	req.Who, req.Fleeting = h.server.viewerHash(who, c.uid)
+	entry, err := h.shard.Join(uint32(s), req, h.loop.Now())
 	if err != nil {
 		h.refuseEntry(s, err)
 		return
 	}
 	c.state, c.deadline = stateOpen, 0
-	c.uid = h.server.nextUID.Add(1)
 	if !who.anybody() {
 		h.persons.set(s, who)
 	}

@@ -161,6 +161,7 @@ var (
 	descArchiveRefused  = desc("archive_readers_refused_total", "Exports and replays refused because all places of readers were taken.")
 	descReplayRefused   = desc("replay_refused_total", "Requests for a replay refused because too many answers were being made.")
 
+	descWatched   = desc("watched", "Different viewers that each of the present rooms has had, added up; an estimate.")
 	descTaps      = desc("watchers", "Readers along of a room's batches, over the control API.")
 	descTapMissed = desc("watch_missed_total", "Batches that such a reader was too slow for.")
 
@@ -239,6 +240,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	gauge(descConnections, float64(s.reactor.Connections()))
 	gauge(descMembers, float64(sum.Members))
 	gauge(descRooms, float64(s.hub.Rooms()))
+	gauge(descWatched, float64(s.watched()))
 	gauge(descBlocked, float64(sum.Blocked))
 	lagging := 0.0
 	if s.behind.refuses(s.now()) {

@@ -59,7 +59,9 @@ func (h *handler) enter(s poller.Slot, a *authing, who *person) error {
 		return &refusedEntry{wsproto.Refusal{Status: 403, Message: text}, reasonBanned}
 	}
 	h.server.prepareRoom(a.Room)
-	_, err := h.shard.Join(uint32(s), room.JoinRequest{Name: a.Room, Encoding: a.encoding()}, h.loop.Now())
+	req := room.JoinRequest{Name: a.Room, Encoding: a.encoding()}
+	req.Who, req.Fleeting = h.server.viewerHash(who, h.session(s).uid)
+	_, err := h.shard.Join(uint32(s), req, h.loop.Now())
 	if err != nil {
 		h.countNoPlace(err)
 		if errors.Is(err, room.ErrRoomFull) {

@@ -72,6 +72,7 @@ type Server struct {
 	behind    *behind
 	callback  *callback
 	nodes     *cluster.Node // nil = this one is by itself
+	guestSeed uint64        // tells this node's guests from those of others, see viewerHash
 
 	revocations *token.Revocations
 	desk        *moderation.Desk

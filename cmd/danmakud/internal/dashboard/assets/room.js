@@ -31,9 +31,10 @@ function numbersOf() {
   const one = (key, label) => h('div', {}, h('dt', {}, label), (at[key] = h('dd', {}, '–')));
   const recent = []; // [ms, comments] of the last seconds
   return {
-    element: h('dl', { className: 'numbers' }, one('online', 'viewers'), one('rate', 'comments / s'), one('comments', 'comments'), one('likes', 'likes'), one('sampled', 'left out'), one('tick', 'tick')),
+    element: h('dl', { className: 'numbers' }, one('online', 'viewers'), one('watched', 'have watched'), one('rate', 'comments / s'), one('comments', 'comments'), one('likes', 'likes'), one('sampled', 'left out'), one('tick', 'tick')),
     room(info) {
       write(at.online, count(info.online));
+      write(at.watched, count(info.watched ?? 0));
       write(at.comments, count(info.comments));
       write(at.likes, count(info.likes ?? 0));
       write(at.sampled, count(info.sampled ?? 0));

@@ -35,7 +35,7 @@ export function roomsPage(signal) {
 
   const run = repeat(async () => {
     const answer = await api.rooms(after, perPage).catch((error) => {
-      body.replaceChildren(h('tr', {}, h('td', { colSpan: 7, className: 'none' }, error.message)));
+      body.replaceChildren(h('tr', {}, h('td', { colSpan: 8, className: 'none' }, error.message)));
       throw error;
     });
     if (signal.aborted) return;
@@ -51,8 +51,8 @@ export function roomsPage(signal) {
     h('div', { className: 'head' }, h('h1', {}, 'Rooms'), go),
     h('div', { className: 'card scroll' },
       h('table', { className: 'rooms' },
-        h('thead', {}, h('tr', {}, ['room', 'viewers', 'comments', 'left out', 'merged', 'tick', 'settings'].map((title, i) =>
-          h('th', { scope: 'col', className: i > 0 && i < 6 ? 'n' : '' }, title)))), body)),
+        h('thead', {}, h('tr', {}, ['room', 'viewers', 'watched', 'comments', 'left out', 'merged', 'tick', 'settings'].map((title, i) =>
+          h('th', { scope: 'col', className: i > 0 && i < 7 ? 'n' : '' }, title)))), body)),
     h('div', { className: 'row pager' }, back, where, on));
 }
 
@@ -62,19 +62,19 @@ function draw(body, rooms) {
   const rows = rooms.map((room) => {
     const row = old.get(room.room) ?? h('tr', { 'data-room': room.room },
       h('th', { scope: 'row' }, h('a', { href: roomLink(room.room) }, room.room)),
-      [1, 2, 3, 4, 5].map(() => h('td', { className: 'n' })), h('td', { className: 'marks' }));
+      [1, 2, 3, 4, 5, 6].map(() => h('td', { className: 'n' })), h('td', { className: 'marks' }));
     const cells = [...row.children].slice(1);
-    [room.online, room.comments, room.sampled ?? 0, room.merged ?? 0].forEach((n, i) => write(cells[i], count(n)));
-    write(cells[4], `${room.tick_ms} ms`);
+    [room.online, room.watched ?? 0, room.comments, room.sampled ?? 0, room.merged ?? 0].forEach((n, i) => write(cells[i], count(n)));
+    write(cells[5], `${room.tick_ms} ms`);
     const marks = settingsWords(room.settings);
-    if (cells[5].dataset.of !== marks.join()) {
-      cells[5].dataset.of = marks.join();
-      cells[5].replaceChildren(...marks.map((text) => h('span', { className: 'mark' }, text)));
+    if (cells[6].dataset.of !== marks.join()) {
+      cells[6].dataset.of = marks.join();
+      cells[6].replaceChildren(...marks.map((text) => h('span', { className: 'mark' }, text)));
     }
     return row;
   });
   if (!rows.length) {
-    body.replaceChildren(h('tr', {}, h('td', { colSpan: 7, className: 'none' }, 'nobody is here')));
+    body.replaceChildren(h('tr', {}, h('td', { colSpan: 8, className: 'none' }, 'nobody is here')));
     return;
   }
   if (rows.length !== body.childElementCount || rows.some((row, i) => body.children[i] !== row)) body.replaceChildren(...rows);
