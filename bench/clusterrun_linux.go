@@ -182,7 +182,7 @@ func (c *cluster) drain() error {
 	if err := c.awaitBack(n, at, "drained"); err != nil {
 		return err
 	}
-	if err := n.target.stop(); err != nil {
+	if err := n.target.awaitEnd(); err != nil {
 		return err
 	}
 	n.target.cmd = nil

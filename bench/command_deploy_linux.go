@@ -239,8 +239,9 @@ func (h *handOver) lookAtExit(began time.Time) {
 		return
 	}
 	select {
-	case err := <-h.old.exited:
-		h.old.exited <- nil // its status has been taken; stop need not complain again
+	case <-h.old.exited:
+		err := h.old.err
+		h.old.err = nil // it has been taken; stop need not complain again
 		h.exitAfter, h.exit = time.Since(began), 0
 		var status *exec.ExitError
 		if errors.As(err, &status) {

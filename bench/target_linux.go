@@ -17,7 +17,8 @@ type target struct {
 	info   ServerInfo
 	cmd    *exec.Cmd
 	output *tailBuffer
-	exited chan error
+	exited chan struct{} // closed when its process has ended
+	err    error         // of its end; to be read then
 }
 
 const (
@@ -54,7 +55,7 @@ func findTarget(o *options) (*target, error) {
 func launch(cmd *exec.Cmd, addr, control string) (*target, error) {
 	t := &target{
 		info: ServerInfo{Addr: addr, Control: control, Spawned: true, Command: cmd.Args},
-		cmd:  cmd, output: &tailBuffer{limit: 16 << 10}, exited: make(chan error, 1),
+		cmd:  cmd, output: &tailBuffer{limit: 16 << 10}, exited: make(chan struct{}),
 	}
 	t.cmd.Stdout, t.cmd.Stderr = t.output, t.output
 	// The main goroutine is locked to the main thread, so this is the death of bench.
@@ -63,7 +64,10 @@ func launch(cmd *exec.Cmd, addr, control string) (*target, error) {
 		return nil, err
 	}
 	t.info.Pid = t.cmd.Process.Pid
-	go func() { t.exited <- t.cmd.Wait() }()
+	go func() {
+		t.err = cmd.Wait() // crash forgets t.cmd
+		close(t.exited)
+	}()
 	return t, nil
 }
 
@@ -78,9 +82,8 @@ func (t *target) awaitReady() error {
 	c := http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	for end := time.Now().Add(readyTime); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		select {
-		case err := <-t.exited:
-			t.exited <- err
-			return fmt.Errorf("the server ended at once: %v\n%s", err, t.output.String())
+		case <-t.exited:
+			return fmt.Errorf("the server ended at once: %v\n%s", t.err, t.output.String())
 		default:
 		}
 		if r, err := c.Get("http://" + t.info.Addr + "/readyz"); err == nil {
@@ -99,9 +102,8 @@ func (t *target) alive() error {
 		return nil
 	}
 	select {
-	case err := <-t.exited:
-		t.exited <- err
-		return fmt.Errorf("the server ended during the run: %v\n%s", err, t.output.String())
+	case <-t.exited:
+		return fmt.Errorf("the server ended during the run: %v\n%s", t.err, t.output.String())
 	default:
 		return nil
 	}
@@ -114,10 +116,16 @@ func (t *target) stop() error {
 		return nil
 	}
 	_ = t.cmd.Process.Signal(syscall.SIGTERM)
+	return t.awaitEnd()
+}
+
+// awaitEnd is stop for a server that has had its SIGTERM: another would cut its viewers
+// off.
+func (t *target) awaitEnd() error {
 	select {
-	case err := <-t.exited:
-		if err != nil {
-			return fmt.Errorf("the server's end: %w\n%s", err, t.output.String())
+	case <-t.exited:
+		if t.err != nil {
+			return fmt.Errorf("the server's end: %w\n%s", t.err, t.output.String())
 		}
 		return nil
 	case <-time.After(stopTime):
