@@ -129,17 +129,24 @@ func (l *link) failed(s *nats.Subscription, err error) {
 	l.options.Log.Error("bus", "error", err.Error(), "subject", subject)
 }
 
-// up reports whether the connection is there. Any goroutine.
-func (l *link) up() bool { return l.lostAt.Load() == 0 && l.conn.IsConnected() }
+// up reports whether the connection is there, as far as is known here: the library is
+// not asked, which holds its lock while it writes and dials. Any goroutine, those of the
+// loops, too.
+func (l *link) up() bool { return l.lostAt.Load() == 0 }
 
-// publish sends a message. It may block for as long as the server takes nothing and is
-// not known to be gone.
+// publish sends a message. It may block for writeTimeout, when the server takes nothing
+// and is not known to be gone. What was not sent has an error, and was not sent in part.
 func (l *link) publish(subject string, p []byte) error {
-	if err := l.conn.Publish(subject, p); err != nil {
-		return err
+	err := l.conn.Publish(subject, p)
+	if err == nil {
+		l.sent.Add(1)
+		return nil
 	}
-	l.sent.Add(1)
-	return nil
+	var e net.Error
+	if errors.As(err, &e) && e.Timeout() {
+		l.conn.ForceReconnect() // the error is that it is closed
+	}
+	return err
 }
 
 // subscribe has messages of a subject put into ch. What finds no place there is lost

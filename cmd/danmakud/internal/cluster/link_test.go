@@ -53,6 +53,7 @@ func TestJoinsWhereItMay(t *testing.T) {
 			"a certificate of another":      {CAFile: ca, CertFile: otherCert, KeyFile: otherKey}, "no certificate": {CAFile: ca}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
 			natstest.Each(t, func(t *testing.T, b natstest.Binary) {
 				urls := []string{b.Start(t, tc.server).URL()}
 				tc.good.URLs = urls

@@ -43,7 +43,7 @@ type Node struct {
 
 	// Atomic; any goroutine.
 	dropped       [drops]atomic.Uint64
-	chatDropped   atomic.Uint64 // comments that did not go out
+	unsent        atomic.Uint64 // comments that did not go out
 	ticksSent     atomic.Uint64
 	bytesSent     atomic.Uint64 // of ticks
 	ticksHeard    atomic.Uint64

@@ -208,19 +208,19 @@ func TestOutboxDropsTheOldestChat(t *testing.T) {
 	}
 	comments, prior, sampled := 0, 0, 0
 	for {
-		s, _, ok := o.take(now)
+		w, _, ok := o.take(now)
 		if !ok {
 			break
 		}
-		sampled += int(s.Sampled)
-		for _, c := range s.Comments {
+		sampled += int(w.said.Sampled)
+		for _, c := range w.said.Comments {
 			if comments++; c.Prior {
 				prior++
 			}
 		}
 	}
-	if prior != 100-whole || comments+sampled != (100-whole)*10 || o.size() != 0 {
-		t.Errorf("%d comments, %d of them prior, %d told as left out; %d ticks went, %d bytes left", comments, prior, sampled, whole, o.size())
+	if prior != 100-whole || comments+sampled != (100-whole)*10 || comments+chat != 1000 || o.size() != 0 {
+		t.Errorf("%d comments, %d of them prior, %d told as left out; %d ticks and %d comments went, %d bytes left", comments, prior, sampled, whole, chat, o.size())
 	}
 }
 
@@ -232,11 +232,11 @@ func TestOutboxForgetsStaleChat(t *testing.T) {
 	o.put(waiting{said: s, at: now.Add(-staleAfter - time.Second), bytes: weight(s)})
 	o.put(waiting{said: said(7, 10, 2), at: now, bytes: 100})
 	old, stale, _ := o.take(now)
-	if len(old.Comments) != 1 || stale != 9 || old.Sampled != 9 {
-		t.Errorf("%d left, %d stale", len(old.Comments), stale)
+	if left := old.said; len(left.Comments) != 1 || stale != 9 || left.Sampled != 9 {
+		t.Errorf("%d left, %d stale", len(left.Comments), stale)
 	}
-	if fresh, stale, _ := o.take(now); len(fresh.Comments) != 2 || stale != 0 {
-		t.Errorf("%d left, %d stale", len(fresh.Comments), stale)
+	if fresh, stale, _ := o.take(now); len(fresh.said.Comments) != 2 || stale != 0 {
+		t.Errorf("%d left, %d stale", len(fresh.said.Comments), stale)
 	}
 }
 

@@ -44,6 +44,9 @@ var (
 const (
 	// A server that answers no ping within twice this is gone.
 	pingEvery = 2 * time.Second
+	// writeTimeout is how long the server may take in nothing. While it does not, the
+	// library holds its lock, and sends no pings either.
+	writeTimeout = 4 * time.Second
 	// reconnectLeast and reconnectMost bound the wait between two attempts, which
 	// doubles with each and is spread by chance.
 	reconnectLeast = 100 * time.Millisecond
@@ -60,6 +63,7 @@ func (o *Options) natsOptions() ([]nats.Option, error) {
 		nats.ReconnectBufSize(-1), // what waits waits in a queue of ours, and goes stale there
 		nats.IgnoreAuthErrorAbort(),
 		nats.PingInterval(pingEvery), nats.MaxPingsOutstanding(2),
+		nats.FlusherTimeout(writeTimeout), nats.ReconnectOnFlusherError(),
 		nats.Timeout(connectTimeout),
 	}
 	if o.User != "" {

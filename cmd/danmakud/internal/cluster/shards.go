@@ -104,18 +104,22 @@ func (n *Node) tidy(now time.Time) {
 	wanted := make(map[uint32]bool)
 	n.rooms.Populated(func(name string) { wanted[n.shardOf(name)] = true })
 	var gone []uint32
+	var unwanted []*nats.Subscription
 	n.shards.mu.Lock()
 	for shard, h := range n.shards.heard {
 		if wanted[shard] {
 			h.wanted = now
 		}
 		if h.sub != nil && now.Sub(h.wanted) > shardLinger {
-			h.sub.Unsubscribe() // the error is that the connection is closed
+			unwanted = append(unwanted, h.sub)
 			delete(n.shards.heard, shard)
 			gone = append(gone, shard)
 		}
 	}
 	n.shards.mu.Unlock()
+	for _, sub := range unwanted {
+		sub.Unsubscribe() // the error is that the connection is closed
+	}
 	for _, shard := range gone {
 		n.forgetShard(shard)
 		n.rooms.Missed(0, func(name string) bool { return n.shardOf(name) == shard })

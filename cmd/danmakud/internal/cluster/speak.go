@@ -1,10 +1,13 @@
 package cluster
 
 import (
+	"errors"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/danmakud/danmakud/room"
+	"github.com/nats-io/nats.go"
 )
 
 // The way out: RoutineSpeak takes what rooms have for others when it is due and puts it
@@ -49,23 +52,41 @@ func weight(s *room.Said) int {
 }
 
 // put adds what was said. Over the bound the oldest chat goes first, then the oldest of
-// all; full and stale count the ticks, comments what was in them.
-func (o *outbox) put(w waiting) (chat, whole int) {
+// all; it returns how many comments went, and how many entries as a whole.
+func (o *outbox) put(w waiting) (comments, whole int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.list = append(o.list, w)
 	o.bytes += w.bytes
+	comments, whole = o.trim()
+	o.ready.set()
+	return comments, whole
+}
+
+// putBack puts an entry in front again that was taken and could not be sent.
+func (o *outbox) putBack(w waiting) (comments, whole int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.list = slices.Insert(o.list, 0, w)
+	o.bytes += w.bytes
+	return o.trim()
+}
+
+// trim makes the queue as small as it must be. mu is held.
+func (o *outbox) trim() (comments, whole int) {
 	for i := 0; o.bytes > o.most && i < len(o.list); i++ {
-		chat += o.dropChat(&o.list[i])
+		comments += o.dropChat(&o.list[i])
 	}
 	for o.bytes > o.most && len(o.list) > 0 {
 		o.bytes -= o.list[0].bytes
+		for _, c := range o.list[0].said.Comments {
+			comments += c.Count
+		}
 		o.list[0] = waiting{}
 		o.list = o.list[1:]
 		whole++
 	}
-	o.ready.set()
-	return chat, whole
+	return comments, whole
 }
 
 // dropChat leaves of an entry what is never dropped for lack of space, and returns how
@@ -91,22 +112,21 @@ func (o *outbox) dropChat(w *waiting) (n int) {
 
 // take removes the oldest entry. Chat that is too old is gone from it; stale is how
 // many comments that were.
-func (o *outbox) take(now time.Time) (s *room.Said, stale int, ok bool) {
+func (o *outbox) take(now time.Time) (w waiting, stale int, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if len(o.list) == 0 {
 		o.list = nil
-		return nil, 0, false
+		return w, 0, false
 	}
-	w := &o.list[0]
-	if now.Sub(w.at) > staleAfter {
-		stale = o.dropChat(w)
+	if now.Sub(o.list[0].at) > staleAfter {
+		stale = o.dropChat(&o.list[0])
 	}
-	s = w.said
+	w = o.list[0]
 	o.bytes -= w.bytes
 	o.list[0] = waiting{}
 	o.list = o.list[1:]
-	return s, stale, true
+	return w, stale, true
 }
 
 // size is how many bytes wait.
@@ -148,8 +168,11 @@ func (n *Node) RoutineSpeak() {
 
 // queue puts what a room has for others into the queue.
 func (n *Node) queue(s *room.Said) {
-	chat, whole := n.outbox.put(waiting{said: s, at: time.Now(), bytes: weight(s)})
-	n.chatDropped.Add(uint64(chat))
+	n.countUnsent(n.outbox.put(waiting{said: s, at: time.Now(), bytes: weight(s)}))
+}
+
+func (n *Node) countUnsent(comments, whole int) {
+	n.unsent.Add(uint64(comments))
 	n.dropped[dropFull].Add(uint64(whole))
 }
 
@@ -157,18 +180,14 @@ func (n *Node) queue(s *room.Said) {
 func (n *Node) RoutineSend() {
 	defer n.running.Done()
 	for {
-		if n.link.up() && !n.sendQueue() {
-			continue
-		}
+		n.sendQueue()
 		retry := time.NewTimer(sendRetry)
 		select {
 		case <-n.outbox.ready:
 		case <-retry.C: // the bus may be back
 		case <-n.silent:
 			retry.Stop()
-			if n.link.up() {
-				n.sendQueue()
-			}
+			n.sendQueue()
 			return
 		}
 		retry.Stop()
@@ -178,25 +197,28 @@ func (n *Node) RoutineSend() {
 // sendRetry is how often the queue is looked at while nothing new comes.
 const sendRetry = 500 * time.Millisecond
 
-// sendQueue sends until the queue is empty or the connection is lost.
-func (n *Node) sendQueue() (empty bool) {
+// sendQueue sends until the queue is empty or the connection takes nothing.
+func (n *Node) sendQueue() {
 	for n.link.up() {
-		s, stale, ok := n.outbox.take(time.Now())
+		w, stale, ok := n.outbox.take(time.Now())
 		if !ok {
-			return true
+			return
 		}
-		n.chatDropped.Add(uint64(stale))
+		n.unsent.Add(uint64(stale))
 		if stale > 0 {
 			n.drop(dropStale)
 		}
-		n.sendTick(s)
+		if !n.sendTick(w.said) {
+			n.countUnsent(n.outbox.putBack(w))
+			return
+		}
 	}
-	return false
 }
 
-// sendTick sends what was said in one room. A message that is too large goes without
-// chat; if it still is, it does not go at all.
-func (n *Node) sendTick(s *room.Said) {
+// sendTick sends what was said in one room, and reports whether that is done with. A
+// message that is too large, for us or for the server, goes without chat; if it still is,
+// it does not go at all.
+func (n *Node) sendTick(s *room.Said) (done bool) {
 	shard := n.shardOf(s.Room)
 	out := &n.out[shard]
 	for _, priorOnly := range []bool{false, true} {
@@ -206,18 +228,24 @@ func (n *Node) sendTick(s *room.Said) {
 		if len(p) > messageMax {
 			continue
 		}
-		if err := n.link.publish(n.subjectShard(shard), p); err != nil {
-			n.drop(dropUnsent)
-			n.chatDropped.Add(comments)
-			return
+		err := n.link.publish(n.subjectShard(shard), p)
+		if errors.Is(err, nats.ErrMaxPayload) {
+			continue
+		}
+		if err != nil {
+			return false // the connection is being made again
 		}
 		out.seq, out.comments = t.seq, t.comments
-		n.chatDropped.Add(left)
+		n.unsent.Add(left)
 		n.ticksSent.Add(1)
 		n.bytesSent.Add(uint64(len(p)))
-		return
+		return true
 	}
 	n.drop(dropLarge)
+	for _, c := range s.Comments {
+		n.unsent.Add(uint64(c.Count))
+	}
+	return true
 }
 
 func hasPrior(s *room.Said) bool {

@@ -23,7 +23,7 @@ func (n *Node) Stats() Stats {
 		Up: n.link.up(), Losses: n.link.losses.Load(), Peers: len(n.peers.list()), Shards: n.Shards(),
 		MessagesIn: n.link.received.Load(), MessagesOut: n.link.sent.Load(),
 		TicksSent: n.ticksSent.Load(), TicksHeard: n.ticksHeard.Load(), BytesSent: n.bytesSent.Load(),
-		CommentsHeard: n.commentsHeard.Load(), CommentsUnsent: n.chatDropped.Load(),
+		CommentsHeard: n.commentsHeard.Load(), CommentsUnsent: n.unsent.Load(),
 		TicksMissed: n.gaps.Load(), CommentsLost: n.commentsLost.Load(), Unprepared: n.unprepared.Load(),
 		AudienceBytes: n.audienceBytes.Load(), Queued: n.outbox.size(), Dropped: n.drops(),
 	}

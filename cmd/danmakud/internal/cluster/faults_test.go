@@ -1,0 +1,129 @@
+package cluster
+
+import (
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/danmakud/danmakud/cmd/danmakud/internal/natstest"
+)
+
+// patience only keeps a hang from lasting.
+const patience = 30 * time.Second
+
+// await waits until something is so.
+func await(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !f(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("in vain: %s", what)
+		}
+	}
+}
+
+// A server that takes nothing holds up who writes to it, and nobody else: loops ask
+// whether the bus is there. Pings do not tell then, and it is found lost all the same.
+func TestUpWhileNothingIsTaken(t *testing.T) {
+	t.Parallel()
+	s := natstest.Newest(t).Start(t, natstest.Options{})
+	n, err := join(t, Options{URLs: []string{s.URL()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Signal(syscall.SIGSTOP)
+	large := make([]byte, messageMax)
+	var failed error
+	written := make(chan struct{})
+	sent := make(chan struct{}, 1)
+	go func() {
+		defer close(written)
+		for failed == nil {
+			failed = n.link.publish("x", large)
+			select {
+			case sent <- struct{}{}:
+			default:
+			}
+		}
+	}()
+	for stuck := false; !stuck; { // until the sockets are full
+		select {
+		case <-sent:
+		case <-time.After(500 * time.Millisecond):
+			stuck = true
+		}
+	}
+	asked := make(chan struct{})
+	go func() {
+		defer close(asked)
+		for range 20 {
+			n.Up()
+			time.Sleep(10 * time.Millisecond)
+		}
+	}()
+	select {
+	case <-asked:
+	case <-written:
+		t.Errorf("whether the bus is there was known only when it took something: %v", failed)
+	}
+	await(t, "the server is found lost", func() bool { return !n.Up() })
+	<-written
+}
+
+// What the connection did not take is there when it is back, in order, and is not
+// counted as lost.
+func TestNothingIsLostBeforeTheLossIsKnown(t *testing.T) {
+	s := natstest.Newest(t).Start(t, natstest.Options{})
+	n, err := join(t, Options{URLs: []string{s.URL()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Kill()
+	await(t, "the server is found lost", func() bool { return !n.Up() })
+	n.link.lostAt.Store(0) // as if nobody had told us yet
+	n.queue(said(7, 0, 3))
+	n.queue(said(7, 3, 4))
+	n.sendQueue()
+	if st := n.Stats(); st.CommentsUnsent != 0 || st.Queued == 0 || st.TicksSent != 0 {
+		t.Fatalf("%+v", st)
+	}
+	s.Restart()
+	ticks := s.Stranger().Overhear("t.b.*")
+	await(t, "the queue is sent", func() bool { n.sendQueue(); return n.Stats().Queued == 0 })
+	for i, want := range []int{3, 4} {
+		_, p := ticks.Next()
+		tick, body, _, ok := parseHead(p)
+		if !ok || tick.parseBody(body, nil) != nil || len(tick.heard) != want || tick.seq != uint64(i+1) {
+			t.Errorf("tick %d: %+v", i, tick)
+		}
+	}
+	if st := n.Stats(); st.CommentsUnsent != 0 || st.TicksSent != 2 {
+		t.Errorf("%+v", st)
+	}
+}
+
+// A server may take less than we would send: then chat is left out, and disclosed.
+func TestTooLargeForTheServer(t *testing.T) {
+	s := natstest.Newest(t).Start(t, natstest.Options{MaxPayload: 2048})
+	n, err := join(t, Options{URLs: []string{s.URL()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ticks := s.Stranger().Overhear("t.b.*")
+	all := said(7, 0, 2000)
+	all.Comments[5].Prior = true
+	n.queue(all)
+	n.sendQueue()
+	_, p := ticks.Next()
+	tick, body, _, ok := parseHead(p)
+	if !ok || tick.parseBody(body, nil) != nil || len(tick.heard) != 1 || tick.sampled != 1999 {
+		t.Errorf("%d comments, %d left out", len(tick.heard), tick.sampled)
+	}
+	for i := range all.Comments {
+		all.Comments[i].Prior = true
+	}
+	n.queue(all)
+	n.sendQueue()
+	if st := n.Stats(); st.CommentsUnsent != 1999+2000 || st.Dropped["large"] != 1 || st.Queued != 0 {
+		t.Errorf("%+v", st)
+	}
+}
