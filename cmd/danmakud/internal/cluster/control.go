@@ -140,6 +140,10 @@ func (n *Node) envelope(kind string, body any, failure error) ([]byte, error) {
 // RoutineControl handles what nodes tell and ask, until the node ends.
 func (n *Node) RoutineControl() {
 	defer n.running.Done()
+	for _, m := range n.early {
+		n.handle(m)
+	}
+	n.early = nil
 	for {
 		select {
 		case m := <-n.control:

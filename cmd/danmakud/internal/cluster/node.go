@@ -35,6 +35,7 @@ type Node struct {
 	finish context.CancelFunc
 
 	control chan *nats.Msg // what nodes tell and ask
+	early   []*nats.Msg    // questions that came before Start; RoutineControl's then
 	turns   chan struct{}  // those who answer
 	heard   chan *nats.Msg // ticks
 	spoken  signal         // a room became due before all others
@@ -170,7 +171,14 @@ func (n *Node) meet(ctx context.Context) error {
 			if err == nil && got.Shards != n.options.Shards && got.Node != n.self.ID {
 				return fmt.Errorf("%w: --bus-shards is %d, the others of cluster %q have %d", ErrMismatch, n.options.Shards, n.options.Cluster, got.Shards)
 			}
-			n.handle(m)
+			switch {
+			case m.Reply == "":
+				n.handle(m)
+			case len(n.early) < answersWaiting: // there are no rooms yet of which it could tell
+				n.early = append(n.early, m)
+			default:
+				n.drop(dropBusy)
+			}
 		case <-patience:
 			n.number.Store(uint32(n.freeNumber()))
 			return nil
