@@ -12,12 +12,11 @@ import (
 )
 
 const (
-	// controlPlaces is how many messages besides what is said in rooms may wait.
-	controlPlaces = 4096
 	// answersAtOnce bounds the questions of other nodes that are answered at one time,
-	// answersWaiting those that wait for it.
+	// answersWaiting those that wait for it, and answersBytes their bytes.
 	answersAtOnce  = 16
 	answersWaiting = 1024
+	answersBytes   = 16 << 20
 	// answerTime is how long an answer may take.
 	answerTime = 10 * time.Second
 )
@@ -144,13 +143,18 @@ func (n *Node) RoutineControl() {
 		n.handle(m)
 	}
 	n.early = nil
+	var all []*nats.Msg
 	for {
 		select {
-		case m := <-n.control:
-			n.handle(m)
+		case <-n.told.ready:
 		case <-n.ended.Done():
 			return
 		}
+		all = n.told.takeAll(all)
+		for _, m := range all {
+			n.handle(m)
+		}
+		clear(all)
 	}
 }
 
@@ -181,15 +185,21 @@ func (n *Node) handle(m *nats.Msg) {
 		n.drop(dropUnknown)
 		return
 	}
-	if n.answering.Add(1) > answersWaiting {
+	size := int64(len(m.Data))
+	done := func() {
 		n.answering.Add(-1)
+		n.answeringBytes.Add(-size)
+	}
+	waiting, bytes := n.answering.Add(1), n.answeringBytes.Add(size)
+	if waiting > answersWaiting || bytes > answersBytes {
+		done()
 		n.drop(dropBusy)
 		return
 	}
 	n.running.Add(1)
 	go func() {
 		defer n.running.Done()
-		defer n.answering.Add(-1)
+		defer done()
 		n.answer(f, got, m)
 	}()
 }

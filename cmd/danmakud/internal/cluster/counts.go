@@ -24,10 +24,14 @@ const (
 	// countExpiry is how long a number counts that is not told again: rooms that are no
 	// more may have been told of by a message that was lost.
 	countExpiry = 3 * countsSlices * reportEvery / 2
+	// elsewhereMax bounds the rooms that have viewers elsewhere.
+	elsewhereMax = 1 << 20
 )
 
 // counts are viewers by room, here as told last and elsewhere. Any goroutine.
 type counts struct {
+	most int // rooms elsewhere
+
 	mu sync.Mutex
 	// Guarded by mu.
 	told      map[string]Tally // what the others know of this node
@@ -69,13 +73,17 @@ func (c *counts) next(here map[string]Tally, slice func(name string) uint32, all
 }
 
 // hear takes in what a node tells, and returns how many viewers those rooms have now
-// where that is different.
-func (c *counts) hear(node string, told map[string]Tally, now time.Time) map[string]int {
+// where that is different, and whether there was space for all.
+func (c *counts) hear(node string, told map[string]Tally, now time.Time) (changed map[string]int, all bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	changed := make(map[string]int)
+	changed, all = make(map[string]int), true
 	for name, n := range told {
 		byNode := c.elsewhere[name]
+		if byNode == nil && n.Viewers > 0 && len(c.elsewhere) >= c.most {
+			all = false
+			continue
+		}
 		if byNode[node].Viewers != n.Viewers {
 			changed[name] = 0
 		}
@@ -95,7 +103,7 @@ func (c *counts) hear(node string, told map[string]Tally, now time.Time) map[str
 	for name := range changed {
 		changed[name] = sum(c.elsewhere[name]).Viewers
 	}
-	return changed
+	return changed, all
 }
 
 // forget forgets what a node has told ("" = what nobody has told again for too long),
@@ -176,7 +184,11 @@ func (n *Node) takeCounts(node string, viewers map[string]int, watched map[strin
 			told[name] = Tally{here, min(watched[name], watchedMost)}
 		}
 	}
-	n.rooms.SetElsewhere(n.counts.hear(node, told, time.Now()))
+	changed, all := n.counts.hear(node, told, time.Now())
+	if !all {
+		n.drop(dropOverflow)
+	}
+	n.rooms.SetElsewhere(changed)
 }
 
 // viewersMost is more than a node can have in a room.

@@ -20,7 +20,7 @@ const (
 	dropStale                // chat that waited too long for the bus
 	dropFull                 // ticks for which the queue to the bus had no place
 	dropUnkept               // decisions that JetStream did not keep
-	dropOverflow             // ticks that came faster than they could be heard
+	dropOverflow             // messages that came faster than they could be read
 	dropAudience             // viewers of rooms that cannot be read
 	drops
 )

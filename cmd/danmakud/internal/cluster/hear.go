@@ -9,20 +9,24 @@ import (
 )
 
 // The way in: the library puts what comes into a channel, RoutineReceive takes it from
-// there into a queue that drops the oldest when it is full, RoutineHear reads it and
-// gives it to the rooms.
+// there into a queue that drops the oldest when it is full. There is one for what is said
+// in rooms, which RoutineHear reads and gives to them, and one for all else, which
+// RoutineControl reads.
 
 const (
-	// heardPlaces is the channel's length: what comes while RoutineReceive is not
+	// heardPlaces is the length of each channel: what comes while RoutineReceive is not
 	// scheduled.
 	heardPlaces = 4096
-	// inboxMax bounds the queue, in bytes.
+	// inboxMax bounds each queue, in bytes.
 	inboxMax = 32 << 20
+	// inboxItem is what a message counts besides its bytes.
+	inboxItem = 256
 )
 
-// inbox is the queue of messages that are not read yet. Any goroutine.
+// inbox is a queue of messages that are not read yet. Any goroutine.
 type inbox struct {
-	ready signal // there is something
+	ready signal              // there is something
+	prior func(p []byte) bool // must not be dropped if it can be helped; nil = nothing is so
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -36,9 +40,11 @@ func (b *inbox) put(m *nats.Msg) (dropped int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.list = append(b.list, m)
-	b.bytes += len(m.Data)
+	b.bytes += inboxItem + len(m.Data)
 	if b.bytes > inboxMax {
-		dropped = b.dropOldest(func(m *nats.Msg) bool { return !isPrior(m.Data) })
+		if b.prior != nil {
+			dropped = b.dropOldest(func(m *nats.Msg) bool { return !b.prior(m.Data) })
+		}
 		dropped += b.dropOldest(func(*nats.Msg) bool { return true })
 	}
 	b.ready.set()
@@ -51,7 +57,7 @@ func (b *inbox) dropOldest(may func(*nats.Msg) bool) (dropped int) {
 	kept := b.list[:0]
 	for _, m := range b.list {
 		if b.bytes > inboxMax*3/4 && may(m) {
-			b.bytes -= len(m.Data)
+			b.bytes -= inboxItem + len(m.Data)
 			dropped++
 			continue
 		}
@@ -79,6 +85,8 @@ func (n *Node) RoutineReceive() {
 		select {
 		case m := <-n.heard:
 			n.dropped[dropOverflow].Add(uint64(n.inbox.put(m)))
+		case m := <-n.control:
+			n.dropped[dropOverflow].Add(uint64(n.told.put(m)))
 		case <-n.ended.Done():
 			return
 		}

@@ -52,8 +52,18 @@ func decodeMessage(p []byte) (*message, error) {
 	if m.Version != version {
 		return nil, errVersion
 	}
-	if len(m.Node) != idLen || m.Kind == "" {
+	if !validID(m.Node) || m.Kind == "" {
 		return nil, errSender
 	}
 	return &m, nil
+}
+
+// validID reports whether that is the id of a node, which becomes part of a subject.
+func validID[T string | []byte](id T) bool {
+	for i := range len(id) {
+		if c := id[i]; (c < 'A' || c > 'Z') && (c < '2' || c > '7') {
+			return false
+		}
+	}
+	return len(id) == idLen
 }

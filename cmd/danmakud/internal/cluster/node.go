@@ -43,24 +43,26 @@ type Node struct {
 	rooms   Rooms          // of this node
 
 	// Atomic; any goroutine.
-	dropped       [drops]atomic.Uint64
-	unsent        atomic.Uint64 // comments that did not go out
-	ticksSent     atomic.Uint64
-	bytesSent     atomic.Uint64 // of ticks
-	ticksHeard    atomic.Uint64
-	commentsHeard atomic.Uint64
-	gaps          atomic.Uint64 // ticks of others that never came
-	commentsLost  atomic.Uint64 // comments in them
-	unprepared    atomic.Uint64 // rooms whose history could not be fetched in time
-	audienceBytes atomic.Uint64 // of audiences sent
-	answering     atomic.Int64
-	number        atomic.Uint32
+	dropped        [drops]atomic.Uint64
+	unsent         atomic.Uint64 // comments that did not go out
+	ticksSent      atomic.Uint64
+	bytesSent      atomic.Uint64 // of ticks
+	ticksHeard     atomic.Uint64
+	commentsHeard  atomic.Uint64
+	gaps           atomic.Uint64 // ticks of others that never came
+	commentsLost   atomic.Uint64 // comments in them
+	unprepared     atomic.Uint64 // rooms whose history could not be fetched in time
+	audienceBytes  atomic.Uint64 // of audiences sent
+	answering      atomic.Int64  // questions of other nodes
+	answeringBytes atomic.Int64
+	number         atomic.Uint32
 
 	// Each has its own lock.
 	peers     peers
 	warned    rareness
 	outbox    outbox
-	inbox     inbox
+	inbox     inbox // of ticks
+	told      inbox // of all else
 	shards    shards
 	preparing preparations
 	counts    counts
@@ -101,16 +103,17 @@ const (
 // newNode makes a node without a connection.
 func newNode(o Options) *Node {
 	n := &Node{
-		options: o, control: make(chan *nats.Msg, controlPlaces), turns: make(chan struct{}, answersAtOnce),
+		options: o, control: make(chan *nats.Msg, heardPlaces), turns: make(chan struct{}, answersAtOnce),
 		heard: make(chan *nats.Msg, heardPlaces), spoken: newSignal(), silent: make(chan struct{}),
 		out: make([]outgoing, o.Shards), progress: make(map[shardNode]progress),
 	}
 	n.outbox.most, n.outbox.ready = o.QueueMax, newSignal()
-	n.inbox.ready = newSignal()
+	n.inbox.ready, n.inbox.prior = newSignal(), isPrior
+	n.told.ready = newSignal()
 	n.shards.heard = make(map[uint32]*heardShard)
 	n.state.entries, n.state.differ = make(map[string]*entry), make(map[string]uint64)
 	n.state.changes, n.decided = make(chan entry, applyPlaces), make(chan *entry, applyPlaces)
-	n.counts.elsewhere = make(map[string]map[string]count)
+	n.counts.most, n.counts.elsewhere = elsewhereMax, make(map[string]map[string]count)
 	n.preparing.turns, n.preparing.byRoom = make(chan struct{}, preparesAtOnce), make(map[string]*preparation)
 	n.peers.byID = make(map[string]*Peer)
 	n.listeners.told = make(map[string]func(string, json.RawMessage))

@@ -241,7 +241,7 @@ func TestOutboxForgetsStaleChat(t *testing.T) {
 }
 
 func TestInboxKeepsWhatMustNotGo(t *testing.T) {
-	b := inbox{ready: newSignal()}
+	b := inbox{ready: newSignal(), prior: isPrior}
 	body, _, _ := appendBody(nil, &room.Said{Room: "r"}, false)
 	prior := appendTick(nil, &tick{node: otherID, shards: 1, seq: 1}, body, true)
 	pad := make([]byte, inboxMax/8)
@@ -287,13 +287,13 @@ func TestStateConverges(t *testing.T) {
 }
 
 func TestCountsComeAndGo(t *testing.T) {
-	c := counts{elsewhere: map[string]map[string]count{}}
+	c := counts{most: 9, elsewhere: map[string]map[string]count{}}
 	now := time.Now()
 	c.hear("a", map[string]Tally{"r": {3, 9}, "s": {1, 1}}, now)
-	if got := c.hear("b", map[string]Tally{"r": {4, 7}}, now); got["r"] != 7 || len(got) != 1 {
+	if got, _ := c.hear("b", map[string]Tally{"r": {4, 7}}, now); got["r"] != 7 || len(got) != 1 {
 		t.Errorf("%v", got)
 	}
-	if got := c.hear("b", map[string]Tally{"r": {4, 7}}, now); len(got) != 0 {
+	if got, all := c.hear("b", map[string]Tally{"r": {4, 7}}, now); len(got) != 0 || !all {
 		t.Errorf("%v is news", got)
 	}
 	if got := c.of("r"); got != (Tally{7, 9}) {

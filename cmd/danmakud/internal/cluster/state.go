@@ -24,6 +24,9 @@ import (
 const (
 	// entriesMax bounds the entries: more than the bounds of all that is decided.
 	entriesMax = 250_000
+	// stateMax bounds their bytes, entryItem is what one counts besides its texts.
+	stateMax  = 256 << 20
+	entryItem = 200
 	// tombstone is how long it is known that something no longer holds.
 	tombstone = 24 * time.Hour
 	// toldMax is the size of a value up to which a change has it with it; what is larger
@@ -80,6 +83,7 @@ type state struct {
 	mu sync.Mutex
 	// Guarded by mu.
 	entries map[string]*entry
+	bytes   int
 	digest  uint64
 	last    int64             // greatest version that this node has made
 	differ  map[string]uint64 // digest of nodes whose last report had another than ours
@@ -90,18 +94,27 @@ func (s *state) put(e *entry) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old := s.entries[e.Key]
-	if old != nil {
-		if !e.later(old) {
-			return false
-		}
-		s.digest ^= old.sum()
-	} else if len(s.entries) >= entriesMax {
+	if old != nil && !e.later(old) || old == nil && len(s.entries) >= entriesMax {
 		return false
 	}
+	bytes := s.bytes + e.weight()
+	if old != nil {
+		bytes -= old.weight()
+	}
+	if bytes > stateMax && bytes > s.bytes {
+		return false
+	}
+	if old != nil {
+		s.digest ^= old.sum()
+	}
+	s.bytes = bytes
 	s.entries[e.Key] = e
 	s.digest ^= e.sum()
 	return true
 }
+
+// weight is how many bytes an entry counts.
+func (e *entry) weight() int { return entryItem + len(e.Key) + len(e.Value) }
 
 // version makes the version of a change of this node: later than all that it knows of
 // that key.
@@ -152,6 +165,7 @@ func (s *state) sweep(now time.Time) {
 	for key, e := range s.entries {
 		if e.Value == nil && now.UnixMilli()-e.At > tombstone.Milliseconds() {
 			s.digest ^= e.sum()
+			s.bytes -= e.weight()
 			delete(s.entries, key)
 		}
 	}
@@ -220,7 +234,7 @@ func (n *Node) change(e *entry) {
 
 // wants reports whether an entry of another node is one, and news.
 func (s *state) wants(e *entry, now time.Time) bool {
-	if len(e.Key) == 0 || len(e.Key) > 600 || len(e.Node) != idLen || e.At < 0 || e.At > now.Add(aheadMost).UnixMilli() {
+	if len(e.Key) == 0 || len(e.Key) > 600 || !validID(e.Node) || e.At < 0 || e.At > now.Add(aheadMost).UnixMilli() {
 		return false
 	}
 	s.mu.Lock()

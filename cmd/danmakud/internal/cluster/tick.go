@@ -115,7 +115,7 @@ func parseHead(p []byte) (t tick, body []byte, d drop, ok bool) {
 			t.shards = number
 		case tickNode:
 			t.node = string(text)
-			return len(text) == idLen
+			return validID(text)
 		case tickSeq:
 			t.seq = number
 		case tickComments:
