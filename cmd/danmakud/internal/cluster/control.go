@@ -163,10 +163,17 @@ func (n *Node) handle(m *nats.Msg) {
 	n.link.received.Add(1)
 	got, err := decodeMessage(m.Data)
 	switch {
+	case errors.Is(err, errLarge):
+		n.drop(dropLarge)
+		return
+	case errors.Is(err, errVersion):
+		n.drop(dropVersion)
+		return
 	case err != nil:
 		n.drop(dropForeign)
 		return
-	case got.Node == n.self.ID:
+	case got.Node == n.self.ID: // NATS does not send it back, but somebody else may
+		n.drop(dropOld)
 		return
 	case got.Shards != n.options.Shards:
 		n.drop(dropShards)
@@ -175,6 +182,9 @@ func (n *Node) handle(m *nats.Msg) {
 			n.say(kindReport, nil) // from which it sees that it does not fit
 		}
 		return
+	}
+	if n.gathering.heard(got.Node) {
+		n.outbox.ready.set()
 	}
 	if f := n.listeners.told[got.Kind]; f != nil && m.Reply == "" {
 		f(got.Node, got.Body)

@@ -1,11 +1,13 @@
 package cluster
 
 import (
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/natstest"
+	"github.com/nats-io/nats.go"
 )
 
 // patience only keeps a hang from lasting.
@@ -125,5 +127,94 @@ func TestTooLargeForTheServer(t *testing.T) {
 	n.sendQueue()
 	if st := n.Stats(); st.CommentsUnsent != 1999+2000 || st.Dropped["large"] != 1 || st.Queued != 0 {
 		t.Errorf("%+v", st)
+	}
+}
+
+// What is left out counts as had, so that who misses the tick that tells of it knows how
+// much it was.
+func TestLostDisclosuresAreCounted(t *testing.T) {
+	s := natstest.Newest(t).Start(t, natstest.Options{})
+	n, err := join(t, Options{URLs: []string{s.URL()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ticks := s.Stranger().Overhear("t.b.*")
+	speak := func(comments, sampled int) []byte {
+		all := said(7, 0, comments)
+		all.Sampled = uint64(sampled)
+		n.queue(all)
+		n.sendQueue()
+		_, p := ticks.Next()
+		return p
+	}
+	first, _, last := speak(2, 0), speak(3, 40), speak(1, 5)
+	n.outbox.gone[n.shardOf("r")] = 100
+	forgone := speak(1, 0)
+	b, _ := bare()
+	b.options.Shards = 16
+	for _, p := range [][]byte{first, last, forgone} {
+		b.hear(p)
+	}
+	if st := b.Stats(); st.TicksMissed != 1 || st.CommentsLost != 143 {
+		t.Errorf("%d ticks missed, %d comments lost", st.TicksMissed, st.CommentsLost)
+	}
+}
+
+// What waited goes out when those are back who were there before, or gatherTime is over.
+func TestGathering(t *testing.T) {
+	var g gathering
+	now := time.Now()
+	if !g.over(now) {
+		t.Error("waits for nobody")
+	}
+	g.back(now) // at the start
+	if !g.over(now) {
+		t.Error("waits for nobody")
+	}
+	g.lost([]Peer{{ID: "a"}, {ID: "b"}})
+	if g.heard("a") || g.over(now.Add(time.Hour)) {
+		t.Error("what was still under way when the bus was lost counts")
+	}
+	g.back(now)
+	if g.heard("a") || g.heard("a") || g.heard("c") || g.over(now) || !g.heard("b") || !g.over(now) {
+		t.Error("a is back, then b, and then all are")
+	}
+	g.lost([]Peer{{ID: "a"}})
+	g.lost(nil) // again, before anybody was heard
+	g.back(now)
+	if g.over(now.Add(gatherTime)) || !g.over(now.Add(gatherTime+1)) || g.heard("a") {
+		t.Error("waits for as long as it should, and no longer")
+	}
+	g.lost([]Peer{{ID: "a"}})
+	if g.end(); !g.over(now) {
+		t.Error("waits when nobody should")
+	}
+}
+
+// The server is there again before the other node is: what waited for it goes when it is.
+func TestSendsWhenOthersAreBack(t *testing.T) {
+	s := natstest.Newest(t).Start(t, natstest.Options{})
+	n, err := join(t, Options{URLs: []string{s.URL()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.status = func() Status { return Status{} }
+	p, _ := n.envelope(kindReport, report{Peer: Peer{ID: otherID, Number: 3}}, nil)
+	other := []byte(strings.Replace(string(p), n.self.ID, otherID, 1)) // the sender
+	n.handle(&nats.Msg{Data: other})
+	if len(n.Peers()) != 1 {
+		t.Fatalf("%+v", n.Peers())
+	}
+	s.Kill()
+	await(t, "the server is found lost", func() bool { return !n.Up() })
+	n.queue(said(7, 0, 3))
+	s.Restart()
+	await(t, "the server is back", n.Up)
+	if n.sendQueue(); n.Stats().TicksSent != 0 {
+		t.Error("sent to nobody")
+	}
+	n.handle(&nats.Msg{Data: other})
+	if n.sendQueue(); n.Stats().TicksSent != 1 {
+		t.Error("not sent to who is there")
 	}
 }

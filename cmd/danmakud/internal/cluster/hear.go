@@ -159,6 +159,15 @@ func (n *Node) deliver(t *tick) {
 	n.rooms.Hear(t.room, t.heard, t.likes, t.sampled)
 }
 
+// standsFor is how many comments a tick has or says that it left out.
+func (t *tick) standsFor() uint64 {
+	n := t.sampled
+	for i := range t.heard {
+		n += uint64(max(1, t.heard[i].Comment.Count))
+	}
+	return n
+}
+
 // follow notes how far a node is in a shard, and reports whether the tick is new. What
 // is missing in between is counted, and the rooms are told.
 func (n *Node) follow(shard uint32, t *tick) bool {
@@ -169,15 +178,11 @@ func (n *Node) follow(shard uint32, t *tick) bool {
 	if known && t.seq <= at.seq {
 		return false
 	}
+	if lost := t.comments - at.comments - t.standsFor(); known && lost < 1<<32 {
+		n.commentsLost.Add(lost)
+	}
 	if known && t.seq > at.seq+1 {
 		n.gaps.Add(t.seq - at.seq - 1)
-		own := uint64(0)
-		for i := range t.heard {
-			own += uint64(max(1, t.heard[i].Comment.Count))
-		}
-		if lost := t.comments - at.comments - own; lost < 1<<32 {
-			n.commentsLost.Add(lost)
-		}
 		n.rooms.Missed(time.Now().UnixMilli(), func(name string) bool { return n.shardOf(name) == shard })
 		if n.warned.allow("gap", time.Now()) {
 			n.options.Log.Warn("bus: ticks of another node are missing", "node", t.node, "ticks", t.seq-at.seq-1)

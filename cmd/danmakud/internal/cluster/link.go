@@ -18,6 +18,8 @@ import (
 type link struct {
 	conn     *nats.Conn
 	options  *Options
+	onLost   func()        // called when the connection is lost
+	onBack   func()        // called when it is there again, before up says so
 	changed  signal        // the connection was lost or is there again
 	drops    atomic.Uint64 // messages that the library had no place for
 	losses   atomic.Uint64 // times that the connection was lost
@@ -27,9 +29,10 @@ type link struct {
 }
 
 // dial connects. What the operator must mend is an error; servers that are not there at
-// present are not: the link comes up as soon as one is.
-func dial(o *Options) (*link, error) {
-	l := &link{options: o, changed: newSignal()}
+// present are not: the link comes up as soon as one is. onLost and onBack are called when
+// that is so, before up says it is back.
+func dial(o *Options, onLost, onBack func()) (*link, error) {
+	l := &link{options: o, onLost: onLost, onBack: onBack, changed: newSignal()}
 	list, err := o.natsOptions()
 	if err != nil {
 		return nil, err
@@ -95,6 +98,7 @@ func (l *link) lost(err error) {
 		return
 	}
 	l.losses.Add(1)
+	l.onLost()
 	text := "closed by the server"
 	if err != nil {
 		text = err.Error()
@@ -104,8 +108,11 @@ func (l *link) lost(err error) {
 }
 
 func (l *link) back(c *nats.Conn) {
-	since := l.lostAt.Swap(0)
-	if since == 0 {
+	if l.lostAt.Load() == 0 {
+		return
+	}
+	l.onBack()
+	if l.lostAt.Swap(0) == 0 { // told of by Connect and by the library
 		return
 	}
 	l.options.Log.Info("bus reached", "server", c.ConnectedUrlRedacted(), "server_version", c.ConnectedServerVersion())

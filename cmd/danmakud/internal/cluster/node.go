@@ -61,6 +61,7 @@ type Node struct {
 	peers     peers
 	warned    rareness
 	outbox    outbox
+	gathering gathering
 	inbox     inbox // of ticks
 	told      inbox // of all else
 	shards    shards
@@ -107,7 +108,7 @@ func newNode(o Options) *Node {
 		heard: make(chan *nats.Msg, heardPlaces), spoken: newSignal(), silent: make(chan struct{}),
 		out: make([]outgoing, o.Shards), progress: make(map[shardNode]progress),
 	}
-	n.outbox.most, n.outbox.ready = o.QueueMax, newSignal()
+	n.outbox = newOutbox(o.QueueMax, n.shardOf)
 	n.inbox.ready, n.inbox.prior = newSignal(), isPrior
 	n.told.ready = newSignal()
 	n.shards.heard = make(map[uint32]*heardShard)
@@ -143,7 +144,9 @@ func Join(ctx context.Context, o Options) (*Node, error) {
 	n := newNode(o)
 	n.listen()
 	var err error
-	if n.link, err = dial(&n.options); err != nil {
+	onLost := func() { n.gathering.lost(n.peers.list()) }
+	onBack := func() { n.gathering.back(time.Now()) }
+	if n.link, err = dial(&n.options, onLost, onBack); err != nil {
 		return nil, err
 	}
 	for _, subject := range []string{n.subjectAll(), n.subjectNode(n.self.ID)} {

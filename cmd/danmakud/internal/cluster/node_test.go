@@ -191,7 +191,7 @@ func FuzzMessage(f *testing.F) {
 
 // What waits loses its oldest chat first, and what is never to be left out last.
 func TestOutboxDropsTheOldestChat(t *testing.T) {
-	o := outbox{most: 20_000, ready: newSignal()}
+	o := newOutbox(20_000, func(string) uint32 { return 3 })
 	now := time.Now()
 	chat, whole := 0, 0
 	for i := range 100 {
@@ -219,13 +219,16 @@ func TestOutboxDropsTheOldestChat(t *testing.T) {
 			}
 		}
 	}
+	if n := int(o.forgone(3)); n+comments+sampled != 1000 || o.forgone(3) != 0 {
+		t.Errorf("%d comments are gone without a trace", 1000-n-comments-sampled)
+	}
 	if prior != 100-whole || comments+sampled != (100-whole)*10 || comments+chat != 1000 || o.size() != 0 {
 		t.Errorf("%d comments, %d of them prior, %d told as left out; %d ticks and %d comments went, %d bytes left", comments, prior, sampled, whole, chat, o.size())
 	}
 }
 
 func TestOutboxForgetsStaleChat(t *testing.T) {
-	o := outbox{most: 1 << 20, ready: newSignal()}
+	o := newOutbox(1<<20, func(string) uint32 { return 3 })
 	now := time.Now()
 	s := said(7, 0, 10)
 	s.Comments[9].Prior = true

@@ -33,13 +33,19 @@ type waiting struct {
 
 // outbox is the queue. Any goroutine.
 type outbox struct {
-	most  int    // bytes
-	ready signal // there is something
+	most    int                      // bytes
+	ready   signal                   // there is something
+	shardOf func(room string) uint32 // of the node
 
 	mu sync.Mutex
 	// Guarded by mu.
 	list  []waiting
 	bytes int
+	gone  map[uint32]uint64 // comments that no tick tells of any more, by shard
+}
+
+func newOutbox(most int, shardOf func(room string) uint32) outbox {
+	return outbox{most: most, ready: newSignal(), shardOf: shardOf, gone: make(map[uint32]uint64)}
 }
 
 // weight is how many bytes of the queue s takes.
@@ -78,10 +84,10 @@ func (o *outbox) trim() (comments, whole int) {
 		comments += o.dropChat(&o.list[i])
 	}
 	for o.bytes > o.most && len(o.list) > 0 {
+		s := o.list[0].said
 		o.bytes -= o.list[0].bytes
-		for _, c := range o.list[0].said.Comments {
-			comments += c.Count
-		}
+		comments += int(commentsOf(s))
+		o.gone[o.shardOf(s.Room)] += commentsOf(s) + s.Sampled
 		o.list[0] = waiting{}
 		o.list = o.list[1:]
 		whole++
@@ -127,6 +133,15 @@ func (o *outbox) take(now time.Time) (w waiting, stale int, ok bool) {
 	o.list[0] = waiting{}
 	o.list = o.list[1:]
 	return w, stale, true
+}
+
+// forgone returns how many comments of a shard no tick tells of any more, once.
+func (o *outbox) forgone(shard uint32) (n uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n = o.gone[shard]
+	delete(o.gone, shard)
+	return n
 }
 
 // size is how many bytes wait.
@@ -187,6 +202,7 @@ func (n *Node) RoutineSend() {
 		case <-retry.C: // the bus may be back
 		case <-n.silent:
 			retry.Stop()
+			n.gathering.end()
 			n.sendQueue()
 			return
 		}
@@ -197,9 +213,10 @@ func (n *Node) RoutineSend() {
 // sendRetry is how often the queue is looked at while nothing new comes.
 const sendRetry = 500 * time.Millisecond
 
-// sendQueue sends until the queue is empty or the connection takes nothing.
+// sendQueue sends until the queue is empty, the connection takes nothing, or nobody is
+// there to hear it.
 func (n *Node) sendQueue() {
-	for n.link.up() {
+	for n.link.up() && n.gathering.over(time.Now()) {
 		w, stale, ok := n.outbox.take(time.Now())
 		if !ok {
 			return
@@ -221,9 +238,10 @@ func (n *Node) sendQueue() {
 func (n *Node) sendTick(s *room.Said) (done bool) {
 	shard := n.shardOf(s.Room)
 	out := &n.out[shard]
+	out.comments += n.outbox.forgone(shard)
 	for _, priorOnly := range []bool{false, true} {
 		body, comments, left := appendBody(nil, s, priorOnly)
-		t := tick{node: n.self.ID, shards: uint64(n.options.Shards), seq: out.seq + 1, comments: out.comments + comments}
+		t := tick{node: n.self.ID, shards: uint64(n.options.Shards), seq: out.seq + 1, comments: out.comments + comments + left + s.Sampled}
 		p := appendTick(nil, &t, body, hasPrior(s))
 		if len(p) > messageMax {
 			continue
@@ -242,10 +260,17 @@ func (n *Node) sendTick(s *room.Said) (done bool) {
 		return true
 	}
 	n.drop(dropLarge)
-	for _, c := range s.Comments {
-		n.unsent.Add(uint64(c.Count))
-	}
+	n.unsent.Add(commentsOf(s))
+	out.comments += commentsOf(s) + s.Sampled
 	return true
+}
+
+// commentsOf is for how many comments s has stands.
+func commentsOf(s *room.Said) (n uint64) {
+	for i := range s.Comments {
+		n += uint64(s.Comments[i].Count)
+	}
+	return n
 }
 
 func hasPrior(s *room.Said) bool {

@@ -16,7 +16,7 @@ const (
 	tickShards   = 2
 	tickNode     = 3 // id of the node, which is another after each start
 	tickSeq      = 4 // one more than the node's tick before in this shard
-	tickComments = 5 // comments in the node's ticks of this shard so far, these included
+	tickComments = 5 // comments that the node had in this shard so far, these included, in ticks or left out
 	tickPlain    = 6 // body
 	tickSmall    = 7 // body by S2
 	tickPrior    = 8 // 1: it has what is never to be dropped for lack of space
