@@ -179,36 +179,6 @@ func TestClusterHistoryAndResume(t *testing.T) {
 	}
 }
 
-// The bus goes away and comes back: who is on one node goes on, and is told.
-func TestClusterWithoutItsBus(t *testing.T) {
-	b := startBus(t, natstest.Options{})
-	all := b.nodes(2)
-	u, v := all[0].join("r"), all[1].join("r")
-	b.Kill()
-	for _, s := range all {
-		s.awaitMetric("danmakud_bus_connected", 0)
-		if r, _ := s.get("http://" + s.control + "/readyz"); r.StatusCode != http.StatusServiceUnavailable {
-			t.Errorf("/readyz is %s", r.Status)
-		}
-	}
-	if w := all[0].join("r"); !w.welcome.Degraded {
-		t.Errorf("welcome says nothing: %+v", w.welcome)
-	}
-	u.send(say("alone", ""))
-	u.hears("alone")
-	b.Restart()
-	for _, s := range all {
-		s.awaitMetric("danmakud_bus_connected", 1)
-		s.awaitMetric("danmakud_cluster_nodes", 1)
-	}
-	u.send(say("again", ""))
-	u.hears("again")
-	v.hears("again")
-	if r, _ := all[0].get("http://" + all[0].control + "/readyz"); r.StatusCode != http.StatusOK {
-		t.Errorf("/readyz is %s", r.Status)
-	}
-}
-
 func TestClusterRefusesWhatDoesNotFit(t *testing.T) {
 	b := startBus(t, natstest.Options{Users: map[string]string{"joe": "secret"}})
 	b.node("a", "--nats-user=joe", "--nats-password=secret")
