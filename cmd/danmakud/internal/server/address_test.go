@@ -228,6 +228,7 @@ func (s *Server) settle(t *testing.T, n int) {
 // Every way a connection can end gives its place back, once: a second time panics,
 // which closes_total would show.
 func TestPlacesAreGivenBack(t *testing.T) {
+	t.Parallel()
 	s := start(t, func(c *config.Config) { c.MaxConnectionsPerAddress, c.Loops = 3, 4 })
 	for round := range 6 {
 		a := connect(t, s, upgradeRequest(fmt.Sprint("a", round))) // may move to another loop
@@ -277,6 +278,7 @@ func TestPlainHTTPKeepsItsPlace(t *testing.T) {
 // Viewers who move to the loop of their room are neither counted twice nor refused
 // for the place that they have themselves.
 func TestMovedKeepTheirPlace(t *testing.T) {
+	t.Parallel()
 	s := start(t, func(c *config.Config) { c.MaxConnectionsPerAddress, c.Loops = 1, 4 })
 	for i := range 40 {
 		c := connect(t, s, upgradeRequest(fmt.Sprint("room", i)))
@@ -292,6 +294,7 @@ func TestMovedKeepTheirPlace(t *testing.T) {
 
 // Who is turned away is not kept for long beyond a few, whatever he does.
 func TestTurnedAwayDoNotPileUp(t *testing.T) {
+	t.Parallel()
 	s := start(t, func(c *config.Config) { c.MaxConnectionsPerAddress, c.Loops = 1, 1 })
 	h := s.handlers[0]
 	connect(t, s, upgradeRequest("r")).mustBe(101)
@@ -411,6 +414,7 @@ func TestPlacesBehindAProxy(t *testing.T) {
 }
 
 func TestProxyHeaderRefused(t *testing.T) {
+	t.Parallel()
 	s := start(t, func(c *config.Config) {
 		c.ProxyProtocol, c.HandshakeTimeout = []string{"127.0.0.0/8"}, time.Second
 	})

@@ -101,6 +101,7 @@ func TestPublishFindsRoomsFull(t *testing.T) {
 // A reader along gets what viewers get; one that takes nothing holds nobody up,
 // and what it misses is counted.
 func TestWatch(t *testing.T) {
+	t.Parallel()
 	s := start(t, func(c *config.Config) { c.Tick = 10 * time.Millisecond })
 	v := join(t, s, "r")
 	ctx, cancel := context.WithCancel(t.Context())
@@ -149,6 +150,7 @@ func TestWatchersAreBounded(t *testing.T) {
 }
 
 func TestDrainByTheControlPlane(t *testing.T) {
+	t.Parallel()
 	s, _, wait := run(t, nil)
 	v := join(t, s, "r")
 	ended := make(chan error, 1)
@@ -215,6 +217,7 @@ func TestExportWithoutArchive(t *testing.T) {
 }
 
 func TestArchiveHasWhatWasPublished(t *testing.T) {
+	t.Parallel()
 	s := start(t, func(c *config.Config) { c.Archive = t.TempDir() })
 	if _, err := s.publish("r", &room.Comment{User: "u", Text: "kept", Color: room.ColorDefault}); err != nil {
 		t.Fatal(err)

@@ -113,6 +113,7 @@ func TestBehindIsClosed(t *testing.T) {
 
 // The lag that refuses and the one that takes again are apart, and 0 is never.
 func TestBehindHysteresis(t *testing.T) {
+	t.Parallel()
 	s := start(t, func(c *config.Config) { c.Loops, c.RefuseBehind = 1, time.Hour })
 	h := s.handlers[0]
 	age := func(d time.Duration) { h.passAge.Store(int64(d)) }

@@ -84,6 +84,7 @@ func TestBucketsRefill(t *testing.T) {
 }
 
 func TestFloodsAreClosed(t *testing.T) {
+	t.Parallel()
 	s := start(t, func(c *config.Config) {
 		c.Loops, c.CommentRate = 1, 0
 		c.FrameRate, c.FrameBurst = 0.001, 20

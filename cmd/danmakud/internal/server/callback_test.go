@@ -89,6 +89,7 @@ func TestSiteIsAsked(t *testing.T) {
 
 // TestAnswers: what becomes of viewers by what the site says.
 func TestAnswers(t *testing.T) {
+	t.Parallel()
 	var answer atomic.Pointer[http.HandlerFunc]
 	url := site(t, func(w http.ResponseWriter, r *http.Request) { (*answer.Load())(w, r) })
 	for _, open := range []bool{false, true} {
@@ -188,6 +189,7 @@ func TestSiteNamesGuests(t *testing.T) {
 // TestSiteHangs: viewers wait no longer than the timeout, those who have no place
 // in the queue not at all, and the loops serve others meanwhile.
 func TestSiteHangs(t *testing.T) {
+	t.Parallel()
 	hung := make(chan struct{})
 	url := site(t, func(w http.ResponseWriter, r *http.Request) {
 		var q question
@@ -212,6 +214,7 @@ func TestSiteHangs(t *testing.T) {
 }
 
 func TestQueueOfQuestionsIsFull(t *testing.T) {
+	t.Parallel()
 	release := make(chan struct{})
 	url := site(t, func(w http.ResponseWriter, r *http.Request) {
 		<-release
@@ -325,6 +328,7 @@ func TestViewersLeaveWhileAsked(t *testing.T) {
 
 // TestHandshakeClockWhileAsked: the question does not make a handshake last longer.
 func TestHandshakeClockWhileAsked(t *testing.T) {
+	t.Parallel()
 	url := site(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body); <-r.Context().Done() })
 	s := start(t, func(c *config.Config) {
 		c.ConnectURL, c.HandshakeTimeout, c.ConnectTimeout = url, time.Second, 30*time.Second // which the settings' check would not let pass

@@ -54,6 +54,7 @@ func (v viewer) raw(frames ...[]byte) {
 }
 
 func TestCompressedOnceForAll(t *testing.T) {
+	t.Parallel()
 	s := start(t, func(c *config.Config) { c.CommentRate, c.Tick, c.CompressionMin = 0, config.Default().MaxTick, 300 })
 	var viewers []viewer
 	for range 6 {
@@ -98,6 +99,7 @@ func TestCompressedOnceForAll(t *testing.T) {
 // A viewer that switches rooms, or is moved to another loop before its handshake
 // is answered, keeps what it has negotiated.
 func TestCompressionFollowsTheViewer(t *testing.T) {
+	t.Parallel()
 	s := start(t, func(c *config.Config) { c.Loops, c.CommentRate, c.CompressionMin = 4, 0, 1 })
 	say := func(v viewer) {
 		t.Helper()
@@ -184,6 +186,7 @@ func TestCompressionAfterReload(t *testing.T) {
 // What is wrong with a compressed message ends the connection, each with its own
 // code and counter, and the next message of another viewer is none the worse.
 func TestBadCompressedMessages(t *testing.T) {
+	t.Parallel()
 	bomb := deflated(strings.Repeat("x", 70_000))
 	if len(bomb) > 125 {
 		t.Fatalf("bomb of %d bytes", len(bomb))

@@ -84,6 +84,7 @@ func TestDrainPlanOfFew(t *testing.T) {
 // TestDrainLetsHandshakesFinish: who is in the handshake when the listeners close
 // gets in and is told goodbye; who asks for nothing gets a 503 in the end.
 func TestDrainLetsHandshakesFinish(t *testing.T) {
+	t.Parallel()
 	c := config.Default()
 	c.Listen, c.Control, c.Loops, c.DrainTime = []string{"127.0.0.1:0"}, "", 2, 2*time.Second
 	s, err := New(c, slog.New(slog.DiscardHandler))
@@ -147,6 +148,7 @@ func (s *Server) hasListeners() bool {
 // TestDrainCutsOff: a viewer that does not take what it is owed is cut off at the
 // end, and that is an error.
 func TestDrainCutsOff(t *testing.T) {
+	t.Parallel()
 	c := config.Default()
 	c.Listen, c.Control, c.Loops, c.DrainTime = []string{"127.0.0.1:0"}, "", 1, 50*time.Millisecond
 	c.SendBuffer, c.CommentRate = 4<<10, 0

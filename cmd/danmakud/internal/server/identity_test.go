@@ -140,6 +140,7 @@ func TestTokenOfGuestsNone(t *testing.T) {
 }
 
 func TestTokensAreRenewed(t *testing.T) {
+	t.Parallel()
 	s := start(t, withKeys(t))
 	v := enter(t, s, "/ws/r?token="+ticket(t, jwt.MapClaims{"sub": "alice", "exp": time.Now().Unix() + 6}))
 	v.expect("welcome")
@@ -188,6 +189,7 @@ func TestTokensAreRenewed(t *testing.T) {
 }
 
 func TestRevoke(t *testing.T) {
+	t.Parallel()
 	keys := withKeys(t)
 	data := t.TempDir()
 	s := start(t, func(c *config.Config) { keys(c); c.TokenMaxLife, c.Data = 2*time.Hour, data })

@@ -11,6 +11,10 @@ import (
 
 // TestMain fails the run when goroutines or files are left behind.
 func TestMain(m *testing.M) {
+	flag.Parse()
+	// The parallel ones wait for clocks of the server, so more of them fit side by
+	// side than there are cores.
+	_ = flag.Set("test.parallel", "8")
 	goroutines, files := runtime.NumGoroutine(), openFiles()
 	code := m.Run()
 	if flag.Lookup("test.fuzz").Value.String() != "" {

@@ -97,6 +97,7 @@ func TestMutedCannotSpeak(t *testing.T) {
 }
 
 func TestBanClosesAndKeepsOut(t *testing.T) {
+	t.Parallel()
 	s := start(t, withKeys(t))
 	here, there, bob := as(t, s, "r", "alice", "viewer"), as(t, s, "other", "alice", "viewer"), as(t, s, "r", "bob", "viewer")
 	sanction(t, s, moderation.Sanction{Kind: moderation.Ban, Room: "r", User: "alice", Reason: "enough"})
@@ -240,6 +241,7 @@ func TestModeratorsCommands(t *testing.T) {
 }
 
 func TestModeratorTakesBack(t *testing.T) {
+	t.Parallel()
 	s := start(t, withKeys(t))
 	mod, alice := as(t, s, "r", "mod", "moderator"), as(t, s, "r", "alice", "viewer")
 	anchor := as(t, s, "r", "anna", "anchor")
@@ -351,6 +353,7 @@ func TestHeldComments(t *testing.T) {
 
 // What cannot be published now is not lost.
 func TestHeldCommentWaitsOn(t *testing.T) {
+	t.Parallel()
 	s := start(t, func(c *config.Config) { c.MaxRooms = 1 })
 	v := join(t, s, "r")
 	c := room.Comment{UID: 9, Text: "maybe", Color: room.ColorDefault}

@@ -294,6 +294,7 @@ func TestPacketsInPieces(t *testing.T) {
 
 // TestBadPackets: each is refused and counted, before and behind auth.
 func TestBadPackets(t *testing.T) {
+	t.Parallel()
 	bomb := packet.Append(nil, packet.Packet{Version: packet.VersionZlib, Op: packet.OpMessage, Body: bytes.Repeat([]byte{0}, 100)})
 	big := binary.BigEndian.AppendUint32(nil, 1<<31)
 	cases := []struct {
@@ -308,6 +309,7 @@ func TestBadPackets(t *testing.T) {
 		{"packet_version", []byte{0, 0, 0, 16, 0, 16, 0, 9}},
 	}
 	kinds(t, func(t *testing.T, bare bool) {
+		t.Parallel()
 		s := start(t, withPackets)
 		count := map[string]int{}
 		for _, tc := range cases {
@@ -332,6 +334,7 @@ func TestBadPackets(t *testing.T) {
 }
 
 func TestBadMessagesOnSub(t *testing.T) {
+	t.Parallel()
 	s := start(t, withPackets)
 	for _, greeted := range []bool{false, true} {
 		c := dialSub(t, s)
@@ -465,6 +468,7 @@ func TestPacketTokens(t *testing.T) {
 
 // TestPacketViewersKeptOut: bans and full rooms are as for native viewers.
 func TestPacketViewersKeptOut(t *testing.T) {
+	t.Parallel()
 	keys := withKeys(t)
 	s := start(t, func(c *config.Config) { keys(c); withPackets(c) })
 	key := ticket(t, jwt.MapClaims{"sub": "42"})
@@ -667,6 +671,7 @@ func TestGoimConversation(t *testing.T) {
 
 // TestNonsenseEnds: packets without a meaning are borne with, but not for ever.
 func TestNonsenseEnds(t *testing.T) {
+	t.Parallel()
 	s := start(t, withPackets)
 	c := dialBare(t, s)
 	c.send(packet.OpAuth, `{"roomid":1}`)
@@ -780,7 +785,9 @@ func TestGoimPushes(t *testing.T) {
 // answer to its heartbeat follows the frame that was torn, before all others, and
 // nothing of ours is in between.
 func TestHeartbeatBeforeBacklog(t *testing.T) {
+	t.Parallel()
 	kinds(t, func(t *testing.T, bare bool) {
+		t.Parallel()
 		s := start(t, func(c *config.Config) {
 			withPackets(c)
 			c.Tick, c.MaxTick, c.SendBuffer, c.Ring, c.Loops = 10*time.Millisecond, 10*time.Millisecond, 4<<10, 4, 1
@@ -840,6 +847,7 @@ func TestHeartbeatBeforeBacklog(t *testing.T) {
 
 // TestDrainOfPackets: who speaks them is closed, without words of ours.
 func TestDrainOfPackets(t *testing.T) {
+	t.Parallel()
 	s := start(t, withPackets)
 	open, greeting, bare := dialSub(t, s), dialSub(t, s), dialBare(t, s)
 	for _, c := range []*packetClient{open, bare} {

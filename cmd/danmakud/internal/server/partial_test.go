@@ -193,6 +193,7 @@ func TestMessageClock(t *testing.T) {
 }
 
 func TestMessageTimeout(t *testing.T) {
+	t.Parallel()
 	s := start(t, func(c *config.Config) { c.Loops = 1 })
 	h := s.handlers[0]
 	v, stays := join(t, s, "r"), join(t, s, "r")

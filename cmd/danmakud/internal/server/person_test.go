@@ -183,6 +183,7 @@ func TestSearchFindsConnections(t *testing.T) {
 }
 
 func TestExpiredTokenIsToldAndClosed(t *testing.T) {
+	t.Parallel()
 	s := start(t, nil)
 	v, id := guest(t, s, "r")
 	other, otherID := guest(t, s, "r")

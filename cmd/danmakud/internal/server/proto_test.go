@@ -133,6 +133,7 @@ func protoTexts(b *danmakuv1.Batch) (texts []string) {
 // TestProtoConversation: a viewer of this protocol gets and may do all that a JSON
 // viewer does.
 func TestProtoConversation(t *testing.T) {
+	t.Parallel()
 	keys := withKeys(t)
 	s := start(t, func(c *config.Config) { keys(c); c.CommentRate, c.CompressionMin = 0, 1 })
 	say := func(c room.Comment) {
@@ -253,6 +254,7 @@ func talkProto(t *testing.T, s *Server, v protoViewer, i int) {
 // TestProtoResumes: who was alone with this protocol in its room misses nothing while it
 // is gone.
 func TestProtoResumes(t *testing.T) {
+	t.Parallel()
 	s := start(t, func(c *config.Config) { c.CommentRate, c.Tick, c.CompressionMin = 0, time.Millisecond, 1 })
 	join(t, s, "r") // somebody else is there all the time
 	for _, mode := range []coder.CompressionMode{coder.CompressionDisabled, coder.CompressionNoContextTakeover} {
@@ -388,6 +390,7 @@ func TestProtoBadInput(t *testing.T) {
 
 // TestProtoIsTold: what is said to one viewer comes in its protocol, too.
 func TestProtoIsTold(t *testing.T) {
+	t.Parallel()
 	keys := withKeys(t)
 	s, cancel, wait := run(t, func(c *config.Config) { keys(c); c.CommentRate = 0 })
 	sanction(t, s, moderation.Sanction{Kind: moderation.ShadowBan, User: "alice"})

@@ -17,6 +17,7 @@ import (
 // TestReplay: what a viewer said comes back for a player, as text, and to those alone
 // who may read it.
 func TestReplay(t *testing.T) {
+	t.Parallel()
 	s := start(t, func(c *config.Config) {
 		c.Archive, c.DPlayer = t.TempDir(), true
 		c.Origins = []string{"https://film.example"}

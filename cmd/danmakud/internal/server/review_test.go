@@ -36,6 +36,7 @@ func reviewing(t *testing.T, gate <-chan struct{}) func(c *config.Config) {
 }
 
 func TestReviewsAnswers(t *testing.T) {
+	t.Parallel()
 	s := start(t, reviewing(t, nil))
 	v, other := join(t, s, "r"), join(t, s, "r")
 	ask := func(action string) message {
@@ -173,6 +174,7 @@ func TestReviewsFull(t *testing.T) {
 
 // A server that goes down does not wait for reviews: they count as failed.
 func TestDrainWithReviewsUnderWay(t *testing.T) {
+	t.Parallel()
 	gate := make(chan struct{})
 	s, cancel, wait := run(t, func(c *config.Config) {
 		reviewing(t, gate)(c)

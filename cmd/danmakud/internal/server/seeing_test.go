@@ -35,6 +35,7 @@ func everything(t *testing.T) func(*config.Config) {
 
 // TestMetricNames: names, types and units as Prometheus wants them.
 func TestMetricNames(t *testing.T) {
+	t.Parallel()
 	s := start(t, everything(t))
 	text := scrape(t, s)
 	problems, err := promlint.New(strings.NewReader(text)).Lint()
@@ -145,6 +146,7 @@ func TestGrafanaDashboard(t *testing.T) {
 }
 
 func TestAlertRules(t *testing.T) {
+	t.Parallel()
 	tool := promtool(t)
 	for _, args := range [][]string{{"check", "rules", "alerts.yml"}, {"test", "rules", "alerts_test.yml"}} {
 		check := exec.Command(tool, args...)
@@ -178,6 +180,7 @@ func TestAlertsHaveTests(t *testing.T) {
 
 // TestStats: dashboards are told what Prometheus is told.
 func TestStats(t *testing.T) {
+	t.Parallel()
 	s := start(t, func(c *config.Config) { c.CommentRate, c.Loops = 0, 2 })
 	a, b := join(t, s, "r"), join(t, s, "r")
 	a.say(`{"type":"comment","text":"x"}`)

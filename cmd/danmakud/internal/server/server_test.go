@@ -165,8 +165,10 @@ func eventually(t *testing.T, s *Server, line string) {
 }
 
 func TestCommentsReachEverybodyMerged(t *testing.T) {
+	t.Parallel()
 	for _, loops := range []int{1, 2, 5} {
 		t.Run(fmt.Sprintf("%d loops", loops), func(t *testing.T) {
+			t.Parallel()
 			s := start(t, func(c *config.Config) { c.Loops = loops; c.Tick = time.Second })
 			viewers := make([]viewer, 12)
 			for i := range viewers {
@@ -265,6 +267,7 @@ func TestSwitchAndHistory(t *testing.T) {
 }
 
 func TestRateLimitAndAbuse(t *testing.T) {
+	t.Parallel()
 	s := start(t, func(c *config.Config) { c.CommentRate, c.CommentBurst = 0.001, 2 })
 	v := join(t, s, "r")
 	for i := range strikesMax + 2 {
@@ -311,6 +314,7 @@ func TestRoomsFull(t *testing.T) {
 }
 
 func TestFullTickIsDisclosed(t *testing.T) {
+	t.Parallel()
 	s := start(t, func(c *config.Config) {
 		c.CommentRate, c.PendingComments, c.Tick = 0, 3, 2*time.Second
 	})
@@ -363,6 +367,7 @@ func TestEveryReasonHasACounter(t *testing.T) {
 }
 
 func TestDrainTellsEverybody(t *testing.T) {
+	t.Parallel()
 	c := config.Default()
 	c.Listen, c.Control, c.DrainTime = []string{"127.0.0.1:0"}, "", 200*time.Millisecond
 	s, err := New(c, slog.New(slog.DiscardHandler))
@@ -404,6 +409,7 @@ func TestDrainTellsEverybody(t *testing.T) {
 
 // A viewer that never answers the close is cut off, and that is an error of the drain.
 func TestDrainIsBounded(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("waits for the grace time")
 	}
@@ -534,6 +540,7 @@ func TestB1RepliesDoNotCrossConnections(t *testing.T) {
 
 // A scrape that a busy loop does not answer must not make counters go back.
 func TestCountersNeverGoBack(t *testing.T) {
+	t.Parallel()
 	s := start(t, nil)
 	join(t, s, "r")
 	eventually(t, s, "danmakud_handshakes_total 1")
