@@ -289,6 +289,42 @@ func TestStateConverges(t *testing.T) {
 	}
 }
 
+// TestStateInPages: who asks gets every entry once, whatever comes and goes meanwhile.
+func TestStateInPages(t *testing.T) {
+	s := state{entries: make(map[string]*entry)}
+	value := json.RawMessage(`"` + strings.Repeat("x", 1000) + `"`)
+	for i := range 2000 {
+		s.put(&entry{Key: fmt.Sprintf("k%04d", i), At: 1, Node: otherID, Value: value})
+	}
+	s.put(&entry{Key: "k1999", At: 2, Node: otherID}) // no longer holds
+	got := make(map[string]int)
+	pages := 0
+	for key := ""; ; pages++ {
+		page := s.after(key)
+		if len(page) == 0 {
+			break
+		}
+		for _, e := range page {
+			if e.Key <= key {
+				t.Fatalf("%q after %q", e.Key, key)
+			}
+			key = e.Key
+			got[key]++
+		}
+		if pages == 1 {
+			s.put(&entry{Key: "k0000a", At: 1, Node: otherID, Value: value}) // behind what is asked
+			s.put(&entry{Key: "k1998a", At: 1, Node: otherID, Value: value})
+			s.sweep(time.UnixMilli(3).Add(tombstone))
+		}
+	}
+	if pages < 5 || len(got) != 2000 || got["k1998a"] != 1 || got["k1999"] != 0 || got["k0000a"] != 0 {
+		t.Errorf("%d entries in %d pages", len(got), pages)
+	}
+	if allocs := testing.AllocsPerRun(10, func() { s.sortedKeys() }); allocs != 0 {
+		t.Errorf("the keys are sorted again: %v allocations", allocs)
+	}
+}
+
 func TestCountsComeAndGo(t *testing.T) {
 	c := counts{most: 9, elsewhere: map[string]map[string]count{}}
 	now := time.Now()

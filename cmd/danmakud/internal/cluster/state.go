@@ -87,6 +87,9 @@ type state struct {
 	digest  uint64
 	last    int64             // greatest version that this node has made
 	differ  map[string]uint64 // digest of nodes whose last report had another than ours
+
+	keys       []string // of entries, in order, made once and not changed; nil = to be made
+	keyChanges uint64   // entries that came or went so far
 }
 
 // put takes an entry in if it is later than what is there, and reports whether it is.
@@ -109,6 +112,9 @@ func (s *state) put(e *entry) bool {
 	}
 	s.bytes = bytes
 	s.entries[e.Key] = e
+	if old == nil {
+		s.changeKeys()
+	}
 	s.digest ^= e.sum()
 	return true
 }
@@ -129,20 +135,52 @@ func (s *state) version(key string, now int64) int64 {
 	return at
 }
 
+// changeKeys forgets the order of the keys. The caller holds mu.
+func (s *state) changeKeys() {
+	s.keys = nil
+	s.keyChanges++
+}
+
+// sortedKeys returns the keys of all entries in order. They are sorted once for all the
+// pages that a node asks for, and without the lock: loops wait for it when a moderator
+// decides.
+func (s *state) sortedKeys() []string {
+	s.mu.Lock()
+	if s.keys != nil {
+		defer s.mu.Unlock()
+		return s.keys
+	}
+	keys, changes := slices.Collect(maps.Keys(s.entries)), s.keyChanges
+	s.mu.Unlock()
+	slices.Sort(keys)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.keyChanges == changes {
+		s.keys = keys
+	}
+	return keys
+}
+
 // after returns entries by key from the one behind that key on, about pageBytes.
 func (s *state) after(key string) []entry {
+	keys := s.sortedKeys()
+	from, found := slices.BinarySearch(keys, key)
+	if found {
+		from++
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var page []entry
 	bytes := 0
-	for _, k := range slices.Sorted(maps.Keys(s.entries)) {
-		if k <= key {
-			continue
+	for _, k := range keys[from:] {
+		at := s.entries[k]
+		if at == nil {
+			continue // it went meanwhile
 		}
 		if bytes >= pageBytes {
 			break
 		}
-		e := s.entries[k].light()
+		e := at.light()
 		bytes += len(e.Value) + len(e.Key) + 100
 		page = append(page, e)
 	}
@@ -167,6 +205,7 @@ func (s *state) sweep(now time.Time) {
 			s.digest ^= e.sum()
 			s.bytes -= e.weight()
 			delete(s.entries, key)
+			s.changeKeys()
 		}
 	}
 }
