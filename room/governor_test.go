@@ -70,7 +70,11 @@ func chiSquareMost(n int) float64 {
 // TestGovernorUnderAFlood: 20,000 comments a second of every kind and length into
 // 4 KiB a batch.
 func TestGovernorUnderAFlood(t *testing.T) {
-	const budget, perTick, ticks = 4 << 10, 2000, 400
+	const budget, perTick = 4 << 10, 2000
+	ticks := 400
+	if raced {
+		ticks = 80
+	}
 	h := NewHub(Config{BudgetBytes: budget, Random: seeded(1), Key: keyed})
 	e, _ := NewShard(h, 0, &sink{}).Join(0, JoinRequest{Name: "flood"}, 0)
 	now, r := int64(0), e.Room

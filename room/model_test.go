@@ -685,7 +685,7 @@ func randomScript(seed uint64, steps int) []byte {
 
 func TestModelRandomSchedules(t *testing.T) {
 	n := uint64(2000)
-	if testing.Short() {
+	if raced || testing.Short() {
 		n = 200
 	}
 	compressed, resumed, left := uint64(0), uint64(0), uint64(0)

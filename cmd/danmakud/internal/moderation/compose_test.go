@@ -40,12 +40,14 @@ func TestComposeIsTheSlowWay(t *testing.T) {
 	if len(marks) < 1000 {
 		t.Fatalf("only %d marks", len(marks))
 	}
-	for _, mark := range marks {
-		for _, base := range bases {
-			sameBothWays(t, &sc, string([]rune{'x', base, mark, 'x'}))
-		}
+	step := 1
+	if raced {
+		step = 29
 	}
-	for r := rune(0); r < 0x30000; r++ {
+	for i := 0; i < len(marks)*len(bases); i += step {
+		sameBothWays(t, &sc, string([]rune{'x', bases[i%len(bases)], marks[i/len(bases)], 'x'}))
+	}
+	for r := rune(0); r < 0x30000; r += rune(step) {
 		if !utf8.ValidRune(r) {
 			continue
 		}
@@ -57,7 +59,7 @@ func TestComposeIsTheSlowWay(t *testing.T) {
 	}
 	random := rand.New(rand.NewPCG(7, 8))
 	common := []rune("\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\u030a\u030b\u030c\u0323\u0327\u0328\u0331\u0338\u0345\u3099\u309a\u1161\u11a8\u0e31\u0e49\u093c\u094d\u09be\u0bd7\u200d\ufe0f")
-	for range 300_000 {
+	for range 300_000 / step {
 		text := []rune{bases[random.IntN(len(bases))]}
 		for range 1 + random.IntN(5) {
 			switch random.IntN(8) {
