@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -176,24 +175,6 @@ func TestClusterHistoryAndResume(t *testing.T) {
 	gone := all[1].join("r?since=1&epoch=another&after=0fJu7--0")
 	if r := gone.welcome.Resumed; r == nil || *r || len(gone.welcome.History) == 0 {
 		t.Fatalf("resumed from long ago: %+v", gone.welcome)
-	}
-}
-
-func TestClusterRefusesWhatDoesNotFit(t *testing.T) {
-	b := startBus(t, natstest.Options{Users: map[string]string{"joe": "secret"}})
-	b.node("a", "--nats-user=joe", "--nats-password=secret")
-	for _, c := range []struct {
-		flags []string
-		want  string
-	}{
-		{[]string{"--nats-user=joe", "--nats-password=wrong"}, "refuses this node"},
-		{nil, "refuses this node"},
-		{[]string{"--nats-user=joe", "--nats-password=secret", "--bus-shards=128"}, "--bus-shards is 128"},
-	} {
-		s := launch(t, nil, append([]string{"--listen=127.0.0.1:0", "--control=off", "--nats-url=" + b.urls}, c.flags...)...)
-		if status := s.wait(); status != 1 || !strings.Contains(s.stderr.String(), c.want) {
-			t.Errorf("%v: status %s\n%s", c.flags, strconv.Itoa(status), s.stderr)
-		}
 	}
 }
 

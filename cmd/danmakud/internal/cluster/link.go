@@ -165,4 +165,16 @@ func (l *link) subscribe(subject string, ch chan *nats.Msg) (*nats.Subscription,
 // flush returns when the server has taken in what was sent and subscribed so far.
 func (l *link) flush(ctx context.Context) error { return l.conn.FlushWithContext(ctx) }
 
+// denied returns ErrRefused if the server does not let this node do what it has tried so
+// far. Of a server that is not there nobody knows.
+func (l *link) denied() error {
+	if !l.up() || l.conn.FlushTimeout(connectTimeout) != nil {
+		return nil
+	}
+	if err := l.conn.LastError(); errors.Is(err, nats.ErrPermissionViolation) {
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	return nil
+}
+
 func (l *link) close() { l.conn.Close() }

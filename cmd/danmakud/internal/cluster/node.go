@@ -149,17 +149,38 @@ func Join(ctx context.Context, o Options) (*Node, error) {
 	if n.link, err = dial(&n.options, onLost, onBack); err != nil {
 		return nil, err
 	}
-	for _, subject := range []string{n.subjectAll(), n.subjectNode(n.self.ID)} {
-		if _, err := n.link.subscribe(subject, n.control); err != nil {
-			n.link.close()
-			return nil, fmt.Errorf("%w: %w", ErrRefused, err)
-		}
+	if err = n.listenTo(); err == nil {
+		err = n.meet(ctx)
 	}
-	if err := n.meet(ctx); err != nil {
+	if err != nil {
 		n.link.close()
 		return nil, err
 	}
 	return n, nil
+}
+
+// listenTo begins to hear what nodes tell and ask, and tries what else must be heard, so
+// that a node that may not does not start.
+func (n *Node) listenTo() error {
+	for _, subject := range []string{n.subjectAll(), n.subjectNode(n.self.ID)} {
+		if _, err := n.link.subscribe(subject, n.control); err != nil {
+			return fmt.Errorf("%w: %w", ErrRefused, err)
+		}
+		if err := n.link.denied(); err != nil {
+			return err
+		}
+	}
+	for _, subject := range []string{n.subjectShard(0), n.link.conn.NewInbox()} {
+		sub, err := n.link.conn.SubscribeSync(subject)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrRefused, err)
+		}
+		defer sub.Unsubscribe() // the error is that the connection is closed
+		if err := n.link.denied(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // meet says hello and waits for the others, and takes a number that none of them has.
@@ -187,7 +208,7 @@ func (n *Node) meet(ctx context.Context) error {
 			}
 		case <-patience:
 			n.number.Store(uint32(n.freeNumber()))
-			return nil
+			return n.link.denied() // it may not have been let say hello
 		case <-ctx.Done():
 			return ctx.Err()
 		}

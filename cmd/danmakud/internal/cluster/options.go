@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -65,6 +66,14 @@ func (o *Options) natsOptions() ([]nats.Option, error) {
 		nats.PingInterval(pingEvery), nats.MaxPingsOutstanding(2),
 		nats.FlusherTimeout(writeTimeout), nats.ReconnectOnFlusherError(),
 		nats.Timeout(connectTimeout),
+	}
+	for _, f := range []struct{ flag, path string }{{"creds", o.CredsFile}, {"ca", o.CAFile}, {"cert", o.CertFile}, {"key", o.KeyFile}} {
+		if f.path == "" {
+			continue
+		}
+		if _, err := os.ReadFile(f.path); err != nil { // the library says it as if the server did
+			return nil, fmt.Errorf("--nats-%s: %w", f.flag, err)
+		}
 	}
 	if o.User != "" {
 		list = append(list, nats.UserInfo(o.User, o.Password))

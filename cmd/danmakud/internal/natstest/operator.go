@@ -56,6 +56,15 @@ func (o *Operator) Creds(t testing.TB, limit func(*jwt.UserClaims)) string {
 	return secret(t, "user.creds", text)
 }
 
+// CredsFor is Creds for a user who may publish and hear these subjects alone.
+func (o *Operator) CredsFor(t testing.TB, subjects ...string) string {
+	t.Helper()
+	return o.Creds(t, func(c *jwt.UserClaims) {
+		c.Permissions.Pub.Allow.Add(subjects...)
+		c.Permissions.Sub.Allow.Add(subjects...)
+	})
+}
+
 // NewNKey makes a user by key alone, for Options.NKeys, and writes its seed to a file.
 func NewNKey(t testing.TB) (public, seedFile string) {
 	t.Helper()
