@@ -41,8 +41,10 @@ func TestClusterCredentialsAndTLS(t *testing.T) {
 	natstest.Each(t, func(t *testing.T, binary natstest.Binary) {
 		operator, stranger := natstest.NewOperator(t), natstest.NewOperator(t)
 		authority, otherAuthority := natstest.NewAuthority(t), natstest.NewAuthority(t)
-		b := busOf(t, binary, natstest.Options{Operator: operator, TLS: authority})
-		ca, creds := "--nats-ca="+authority.File, "--nats-creds="+operator.Creds(t, nil)
+		b := busOf(t, binary, natstest.Options{Operator: operator, TLS: authority, JetStream: true})
+		// What docs/cluster.md says must be allowed, and no more.
+		needed := operator.CredsFor(t, "danmakud.>", "_INBOX.>", "$JS.>", "$KV.danmakud-decided.>")
+		ca, creds := "--nats-ca="+authority.File, "--nats-creds="+needed
 		all := b.nodes(2, ca, creds)
 		refused := []refusal{
 			{"another operator's credentials", []string{ca, "--nats-creds=" + stranger.Creds(t, nil)}, "the NATS server refuses this node: nats: Authorization Violation"},
@@ -66,8 +68,18 @@ func TestClusterCredentialsAndTLS(t *testing.T) {
 				w.hears([]string{"one", "two"}[i])
 			}
 		}
-		for _, s := range all { // who was refused was never there
-			s.awaitMetric("danmakud_cluster_nodes", 1)
+		if status, body := all[0].api("PUT", "/v1/words/w", `{"action":"reject","words":["blocked"]}`); status >= 300 {
+			t.Errorf("%d %s", status, body)
+		}
+		await(t, "the words on the other node", func() bool {
+			_, body := all[1].api("GET", "/v1/words", "")
+			return strings.Contains(body, `"w"`)
+		})
+		for _, s := range all {
+			s.awaitMetric("danmakud_cluster_nodes", 1) // who was refused was never there
+			if _, err := s.stderr.record("bus: what is decided is kept in JetStream"); err != nil || strings.Contains(s.stderr.String(), "permissions") || s.metrics()[`danmakud_bus_dropped_total{reason="unkept"}`] != 0 {
+				t.Errorf("%v:\n%s", err, s.stderr)
+			}
 		}
 	})
 }
