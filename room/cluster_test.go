@@ -274,3 +274,46 @@ func TestOnlineElsewhere(t *testing.T) {
 		t.Errorf("%+v", info)
 	}
 }
+
+// What is restored comes in front of what is there if it is older, and superchats of
+// yesterday do not run again.
+func TestRestoreOfThePast(t *testing.T) {
+	n := newNeighbour(2, Config{History: 9})
+	r, _ := n.Room("r", 0)
+	now := int64(time.Minute)
+	if _, _, err := r.Publish(chat("now"), now, wall2026); err != nil {
+		t.Fatal(err)
+	}
+	r.Seal(now, wall2026)
+	r.Posted()
+	heard := func(i int, c *Comment) Heard {
+		return Heard{*c, uint64(wall2026-idEpoch-1000+int64(i))<<24 | 1, wall2026 - 1000 + int64(i)}
+	}
+	old := &Comment{User: "u", Text: "paid long ago", Kind: KindSuperchat, Price: 5, Duration: 30 * time.Second}
+	for i, past := range []struct {
+		list []Heard
+		ago  time.Duration
+	}{
+		{[]Heard{heard(1, chat("first")), heard(2, old)}, 10 * time.Minute},
+		{[]Heard{heard(3, chat("second"))}, 9 * time.Minute},
+		{[]Heard{heard(4, &Comment{User: "u", Text: "paid just now", Kind: KindSuperchat, Price: 5, Duration: 30 * time.Second})}, 20 * time.Second},
+	} {
+		if restored, err := r.Restore(past.list, now-int64(past.ago), wall2026-int64(past.ago/1e6)); !restored || err != nil {
+			t.Fatal(i, restored, err)
+		}
+	}
+	e, err := NewShard(n.Hub, 0, &sink{}).Join(0, JoinRequest{Name: "r", History: 9}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var at []int
+	for _, text := range []string{"first", "paid long ago", "second", "paid just now", `"now"`} {
+		at = append(at, strings.Index(string(e.History), text))
+	}
+	if !slices.IsSorted(at) || at[0] < 0 {
+		t.Errorf("history %s", e.History)
+	}
+	if got := string(e.Superchats); strings.Contains(got, "long ago") || !strings.Contains(got, `"left_s":10`) {
+		t.Errorf("superchats %s", got)
+	}
+}

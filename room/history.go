@@ -1,6 +1,9 @@
 package room
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // history is the newest comments of a room, kept as references into sealed
 // batches. Guarded by the room's mutex.
@@ -33,6 +36,14 @@ func (h *history) add(c comments, depth int) {
 		h.count -= len(h.parts[0].marks)
 		h.parts = slices.Delete(h.parts, 0, 1)
 	}
+	h.shown = nil
+}
+
+// order brings the parts into the order of their ids: what is restored may be older than
+// what is there.
+func (h *history) order() {
+	first := func(c comments) uint64 { return c.marks[0].id }
+	slices.SortStableFunc(h.parts, func(a, b comments) int { return cmp.Compare(first(a), first(b)) })
 	h.shown = nil
 }
 

@@ -225,6 +225,9 @@ func (h *Hub) Each(f func(r *Room)) {
 	}
 }
 
+// History returns how many comments who joins is shown at most.
+func (h *Hub) History() int { return h.cfg().History }
+
 // Rooms returns how many rooms there are.
 func (h *Hub) Rooms() int { return int(h.count.Load()) }
 

@@ -126,8 +126,9 @@ func (r *Room) KeptBatches() (all []*Batch, since int64) {
 
 // Restore puts a batch that was sealed on another node behind those that the room keeps,
 // for who joins later: nobody may be in the room, since nobody gets it. wall is when it
-// was sealed there. It reports whether it could. Errors: ErrGone.
-func (r *Room) Restore(heard []Heard, now, wall int64) (restored bool, err error) {
+// was sealed there, and then is the same moment by this node's clock, which may be before
+// its start. It reports whether it could. Errors: ErrGone.
+func (r *Room) Restore(heard []Heard, then, wall int64) (restored bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.gone {
@@ -139,19 +140,20 @@ func (r *Room) Restore(heard []Heard, now, wall int64) (restored bool, err error
 	for i := range heard {
 		h := &heard[i]
 		if h.ID == 0 && h.Comment.Kind == KindRetract || r.freshLocked(h.ID) {
-			r.mergeLocked(h, now)
+			r.mergeLocked(h, then)
 		}
 	}
 	if !r.pendingLocked() {
 		return true, nil
 	}
 	sealed, ever := r.sealed, r.everSeal
-	t := r.takeLocked(now, wall)
+	t := r.takeLocked(then, wall)
 	r.sealed, r.everSeal = sealed, ever // the room is as quiet as it was
 	r.commitLocked(&t)
+	r.recent.order()
 	r.posted = r.seq
 	if r.weighLocked() {
-		r.hub.noteKept(r, r.seq, now)
+		r.hub.noteKept(r, r.seq, then)
 	}
 	return true, nil
 }
