@@ -44,6 +44,9 @@ func TestWatchedIsExactWhileFew(t *testing.T) {
 	if got := r.Watched(); got != 3 || r.Info().Watched != 3 {
 		t.Errorf("%d, %+v", got, r.Info())
 	}
+	if r.audience.untold != nil || r.audience.repeat {
+		t.Error("a node by itself keeps what is for others")
+	}
 	for i := range uint64(fewMax - 3) {
 		r.audience.see(100+i, false)
 		r.audience.see(100+i, false)

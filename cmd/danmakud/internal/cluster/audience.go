@@ -58,6 +58,14 @@ func appendAudience(p []byte, name string, fresh []uint64, all []byte) []byte {
 // tellAudiences tells who is new in the rooms. Hub.Each has them in no order, so that
 // over the bounds all get their turn.
 func (n *Node) tellAudiences() {
+	if len(n.peers.list()) > 0 { // who comes later has all told again
+		n.audiencesToTell(n.tellAudience)
+	}
+}
+
+// audiencesToTell calls f with what one report tells, message by message, in memory that
+// is used again.
+func (n *Node) audiencesToTell(f func(message []byte)) {
 	var message []byte
 	var fresh []uint64
 	told, repeated, rooms := 0, 0, 0
@@ -78,12 +86,12 @@ func (n *Node) tellAudiences() {
 		repeated += len(all)
 		message = appendAudience(message, r.Name(), fresh, all)
 		if rooms++; len(message) >= audienceBytes || rooms == audienceRooms {
-			n.tellAudience(message)
+			f(message)
 			told, message, rooms = told+len(message), message[:0], 0
 		}
 	})
 	if len(message) > 0 {
-		n.tellAudience(message)
+		f(message)
 	}
 }
 

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -107,4 +108,63 @@ func FuzzAudiences(f *testing.F) {
 			t.Fatalf("%d viewers became %d, in %d bytes", had, got, len(at.Audience()))
 		}
 	})
+}
+
+// However many rooms have new viewers, a report tells no more than it may, and what is
+// beyond comes with the next ones, each viewer once; then it tells nothing.
+func TestAudiencesAreToldInTurn(t *testing.T) {
+	const rooms = 20_000
+	n, r := bare()
+	other, there := bare()
+	shard := room.NewShard(r.hub, 0, nil)
+	for i := range rooms {
+		name := fmt.Sprint("room-", i)
+		if _, err := there.hub.Room(name, 0); err != nil {
+			t.Fatal(err)
+		}
+		for k := range 8 {
+			if _, err := shard.Join(0, room.JoinRequest{Name: name, Who: uint64(i)<<20 | uint64(k) + 1}, 0); err != nil {
+				t.Fatal(err)
+			}
+			shard.Leave(0, 0)
+		}
+	}
+	large := visit(t, r.hub, "room-7", hashes(30_000)...)
+	seen := func() (sum uint64) {
+		there.hub.Each(func(at *room.Room) { sum += at.Watched() })
+		return sum
+	}
+	want := uint64(8*rooms-8) + large.Watched()
+	want -= large.Watched() / 100 // as far as its figure may be off
+	reports, whole, told := 0, 0, 1
+	for ; told > 0 && reports < 1000; reports++ {
+		told = 0
+		n.audiencesToTell(func(message []byte) {
+			if told += len(message); len(message) > audienceBytes+2*room.AudienceMax || !other.takeAudiences(s2.Encode(nil, message)) {
+				t.Fatalf("a message of %d bytes", len(message))
+			}
+		})
+		if told > audiencePart+audienceBytes {
+			t.Fatalf("%d bytes in a report", told)
+		}
+		if whole == 0 && seen() >= want {
+			whole = reports + 1
+		}
+		if reports < 8 {
+			told = max(told, 1) // what it tells again has its turns
+		}
+	}
+	if whole == 0 || whole > 4 {
+		t.Errorf("%d viewers were told of, want %d; all after %d reports", seen(), want, whole)
+	}
+	there.hub.Each(func(at *room.Room) {
+		if at.Name() != "room-7" && at.Watched() != 8 {
+			t.Errorf("%d viewers of %s, want 8", at.Watched(), at.Name())
+		}
+	})
+	if reports > 100 {
+		t.Errorf("told for %d reports", reports)
+	}
+	t.Logf("all after %d reports, told again after %d", whole, reports)
+	n.audiencesToTell(func(message []byte) { t.Errorf("%d bytes where nobody came", len(message)) })
 }
