@@ -17,5 +17,6 @@
 // Files in reading order: link.go (the connection), message.go and control.go (what
 // nodes tell and ask each other), peers.go (who is there), tick.go (a room's words on
 // the wire), speak.go and hear.go (their way out and in), prepare.go (a room that is
-// new here).
+// new here), audience.go (who was in a room), history.go and past.go (what JetStream
+// keeps).
 package cluster

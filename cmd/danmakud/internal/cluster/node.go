@@ -69,6 +69,7 @@ type Node struct {
 	counts    counts
 	state     state
 	keeper    atomic.Pointer[jetstream.KeyValue] // nil = JetStream keeps nothing
+	history   *history                           // in JetStream; nil = none is kept
 	decided   chan *entry                        // here, to be told
 	apply     func(key string, value []byte)     // what other nodes decided; fixed when the node starts
 	syncing   atomic.Bool                        // another node is being asked for all it has
@@ -111,6 +112,7 @@ func newNode(o Options) *Node {
 	n.outbox = newOutbox(o.QueueMax, n.shardOf)
 	n.inbox.ready, n.inbox.prior = newSignal(), isPrior
 	n.told.ready = newSignal()
+	n.history = newHistory(&n.options, n.shardOf)
 	n.shards.heard = make(map[uint32]*heardShard)
 	n.state.entries, n.state.differ = make(map[string]*entry), make(map[string]uint64)
 	n.state.changes, n.decided = make(chan entry, applyPlaces), make(chan *entry, applyPlaces)
@@ -237,6 +239,11 @@ func (n *Node) Start(rooms Rooms, status func() Status) {
 	} {
 		n.running.Add(1)
 		go routine()
+	}
+	if n.history != nil {
+		n.history.open(n.ended, n.link)
+		n.running.Add(1)
+		go n.RoutineHistory()
 	}
 	n.catchUp()
 }

@@ -31,6 +31,9 @@ type Options struct {
 	Advertise string // HOST:PORT at which viewers reach this node, "" = not said
 	QueueMax  int    // bytes that wait for the bus
 
+	HistoryBatches int           // a room's batches that JetStream keeps; 0 = it keeps none
+	HistoryAge     time.Duration // for how long
+
 	Log *slog.Logger
 }
 

@@ -115,10 +115,13 @@ func (n *Node) prepare(name string) {
 		n.rooms.Fill(name, nil, since)
 		return
 	}
+	past := n.readHistory(ctx, name)
 	got := n.fetch(ctx, name, since)
+	older := <-past
 	if ctx.Err() != nil {
 		n.unprepared.Add(1)
 	}
+	got.batches = append(pastOf(older, got.batches, n.rooms.Hub().History()), got.batches...)
 	n.rooms.Fill(name, got.batches, got.since)
 	n.mergeAudience(name, got.audience)
 }

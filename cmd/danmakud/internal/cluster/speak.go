@@ -35,12 +35,14 @@ type waiting struct {
 type outbox struct {
 	most    int                      // bytes
 	ready   signal                   // there is something
+	keeps   bool                     // chat may wait for as long as it must
 	shardOf func(room string) uint32 // of the node
 
 	mu sync.Mutex
 	// Guarded by mu.
 	list  []waiting
 	bytes int
+	bare  int               // so many entries, the oldest, have no chat that could go
 	gone  map[uint32]uint64 // comments that no tick tells of any more, by shard
 }
 
@@ -73,26 +75,31 @@ func (o *outbox) put(w waiting) (comments, whole int) {
 func (o *outbox) putBack(w waiting) (comments, whole int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.list = slices.Insert(o.list, 0, w)
+	o.list, o.bare = slices.Insert(o.list, 0, w), 0
 	o.bytes += w.bytes
 	return o.trim()
 }
 
 // trim makes the queue as small as it must be. mu is held.
 func (o *outbox) trim() (comments, whole int) {
-	for i := 0; o.bytes > o.most && i < len(o.list); i++ {
-		comments += o.dropChat(&o.list[i])
+	for ; o.bytes > o.most && o.bare < len(o.list); o.bare++ {
+		comments += o.dropChat(&o.list[o.bare])
 	}
 	for o.bytes > o.most && len(o.list) > 0 {
 		s := o.list[0].said
 		o.bytes -= o.list[0].bytes
 		comments += int(commentsOf(s))
 		o.gone[o.shardOf(s.Room)] += commentsOf(s) + s.Sampled
-		o.list[0] = waiting{}
-		o.list = o.list[1:]
+		o.dropFirst()
 		whole++
 	}
 	return comments, whole
+}
+
+// dropFirst removes the oldest entry from the list. mu is held.
+func (o *outbox) dropFirst() {
+	o.list[0] = waiting{}
+	o.list, o.bare = o.list[1:], max(0, o.bare-1)
 }
 
 // dropChat leaves of an entry what is never dropped for lack of space, and returns how
@@ -125,13 +132,12 @@ func (o *outbox) take(now time.Time) (w waiting, stale int, ok bool) {
 		o.list = nil
 		return w, 0, false
 	}
-	if now.Sub(o.list[0].at) > staleAfter {
+	if !o.keeps && now.Sub(o.list[0].at) > staleAfter {
 		stale = o.dropChat(&o.list[0])
 	}
 	w = o.list[0]
 	o.bytes -= w.bytes
-	o.list[0] = waiting{}
-	o.list = o.list[1:]
+	o.dropFirst()
 	return w, stale, true
 }
 
@@ -183,7 +189,9 @@ func (n *Node) RoutineSpeak() {
 
 // queue puts what a room has for others into the queue.
 func (n *Node) queue(s *room.Said) {
-	n.countUnsent(n.outbox.put(waiting{said: s, at: time.Now(), bytes: weight(s)}))
+	w := waiting{said: s, at: time.Now(), bytes: weight(s)}
+	n.countUnsent(n.outbox.put(w))
+	n.history.put(w)
 }
 
 func (n *Node) countUnsent(comments, whole int) {

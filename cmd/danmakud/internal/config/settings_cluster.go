@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"regexp"
+	"time"
 
 	"github.com/spf13/pflag"
 )
@@ -29,6 +30,10 @@ type Nodes struct {
 	BusShards int
 	// BusQueue bounds what waits for the bus, in bytes.
 	BusQueue int
+	// BusHistory is how many batches of a room JetStream keeps; 0 = it keeps none.
+	// BusHistoryAge is for how long.
+	BusHistory    int
+	BusHistoryAge time.Duration
 	// Node names this node to people, see NodeName.
 	Node string
 	// Advertise is HOST:PORT at which viewers reach this node; empty: others send
@@ -36,7 +41,12 @@ type Nodes struct {
 	Advertise string
 }
 
-const busShardsMax = 4096
+const (
+	busShardsMax     = 4096
+	busHistoryMax    = 10_000
+	busHistoryAgeMin = time.Second
+	busHistoryAgeMax = 365 * 24 * time.Hour
+)
 
 var tableCluster = []definition{
 	{
@@ -114,6 +124,18 @@ var tableCluster = []definition{
 		help:  "bytes that may wait for the bus; beyond it the oldest chat is dropped first",
 		value: func(c *Config) pflag.Value { return bytesValue{&c.BusQueue} },
 		check: within("bus-queue", func(c *Config) int { return c.BusQueue }, 1<<20, 1<<30),
+	},
+	{
+		flag: "bus-history", def: "0",
+		help:  "batches of each room that JetStream keeps, for rooms that no node has; 0 = it keeps none",
+		value: func(c *Config) pflag.Value { return countValue{&c.BusHistory} },
+		check: within("bus-history", func(c *Config) int { return c.BusHistory }, 0, busHistoryMax),
+	},
+	{
+		flag: "bus-history-age", def: "24h",
+		help:  "for how long JetStream keeps them",
+		value: func(c *Config) pflag.Value { return durationValue{&c.BusHistoryAge} },
+		check: within("bus-history-age", func(c *Config) time.Duration { return c.BusHistoryAge }, busHistoryAgeMin, busHistoryAgeMax),
 	},
 	{
 		flag: "node", def: "",

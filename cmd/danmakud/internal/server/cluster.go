@@ -22,6 +22,7 @@ func (s *Server) joinCluster(ctx context.Context, c *config.Config) (err error) 
 		URLs: c.NATS, User: c.NATSUser, Password: c.NATSPassword, Token: c.NATSToken,
 		CredsFile: c.NATSCreds, NKeyFile: c.NATSNKey, CAFile: c.NATSCA, CertFile: c.NATSCert, KeyFile: c.NATSKey,
 		Cluster: c.Cluster, Shards: c.BusShards, Name: c.NodeName(), Advertise: c.Advertise, QueueMax: c.BusQueue,
+		HistoryBatches: c.BusHistory, HistoryAge: c.BusHistoryAge,
 		Log: s.log,
 	})
 	if err == nil {
@@ -141,7 +142,8 @@ func (s *shared) Fill(name string, batches []cluster.Past, since int64) {
 	for _, b := range batches {
 		restored := false
 		_, err := s.inRoom(name, func(r *room.Room, now, _ int64) (_ bool, err error) {
-			restored, err = r.Restore(b.Heard, now, b.Sealed)
+			age := max(0, time.Now().UnixMilli()-b.Sealed)
+			restored, err = r.Restore(b.Heard, now-age*1e6, b.Sealed)
 			return false, err
 		})
 		if err != nil || !restored {
