@@ -17,42 +17,78 @@ import (
 const (
 	// keepTime is how long a request to JetStream may take.
 	keepTime = 2 * time.Second
+	// keepTries is how often it is asked for the bucket while it gives no answer,
+	// keepRetry how long that is apart.
+	keepTries = 10
+	keepRetry = time.Second
+	// keepReplicas is on how many NATS servers the bucket is, where there are so many.
+	keepReplicas = 3
 	// keepMax bounds a value there: the servers' limit of a message.
 	keepMax = 900 << 10
 )
 
-// openKeep finds or makes the bucket; nil if there is no JetStream, or it is not for
-// this node.
-func (n *Node) openKeep(ctx context.Context) jetstream.KeyValue {
+// openKeep finds or makes the bucket. Errors: ErrAlone; noKeep tells those that stay from
+// what may be over soon.
+func (n *Node) openKeep() (jetstream.KeyValue, error) {
+	if !n.link.up() {
+		return nil, ErrAlone
+	}
 	js, err := jetstream.New(n.link.conn)
 	if err != nil {
-		return nil
+		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, keepTime)
+	ctx, cancel := context.WithTimeout(n.ended, keepTime)
 	defer cancel()
 	bucket := n.options.Cluster + "-decided"
 	kv, err := js.KeyValue(ctx, bucket)
-	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		kv, err = js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: bucket, Description: "danmakud: sanctions, settings of rooms, word lists, revoked tokens"})
+	if !errors.Is(err, jetstream.ErrBucketNotFound) {
+		return kv, err
 	}
-	if err != nil {
-		return nil
+	c := jetstream.KeyValueConfig{Bucket: bucket, Description: "danmakud: sanctions, settings of rooms, word lists, revoked tokens", Replicas: keepReplicas}
+	kv, err = js.CreateKeyValue(ctx, c)
+	var few *jetstream.APIError
+	if errors.As(err, &few) { // there are not so many servers
+		c.Replicas = 1
+		kv, err = js.CreateKeyValue(ctx, c)
 	}
-	return kv
+	return kv, err
+}
+
+// noKeep reports whether an error of openKeep is that there is no JetStream for this node.
+func noKeep(err error) bool {
+	return errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount)
+}
+
+// awaitKeep is openKeep, again until it can be told whether there is JetStream: servers
+// that have only just started have no leader yet. nil = there is none.
+func (n *Node) awaitKeep() jetstream.KeyValue {
+	for tries := 0; ; {
+		kv, err := n.openKeep()
+		switch {
+		case err == nil:
+			return kv
+		case noKeep(err):
+			return nil
+		case !errors.Is(err, ErrAlone):
+			tries++
+		}
+		if tries == keepTries {
+			n.options.Log.Warn("bus: what is decided is not kept in JetStream, which does not answer", "error", err.Error())
+			return nil
+		}
+		select {
+		case <-time.After(keepRetry):
+		case <-n.ended.Done():
+			return nil
+		}
+	}
 }
 
 // RoutineKeep reads what JetStream has, and goes on with what comes, until the node
 // ends. Where there is no JetStream it ends at once.
 func (n *Node) RoutineKeep() {
 	defer n.running.Done()
-	for !n.link.up() {
-		select {
-		case <-time.After(sendRetry):
-		case <-n.ended.Done():
-			return
-		}
-	}
-	kv := n.openKeep(n.ended)
+	kv := n.awaitKeep()
 	if kv == nil {
 		return
 	}

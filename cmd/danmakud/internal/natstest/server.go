@@ -101,13 +101,19 @@ func (b Binary) StartCluster(t testing.TB, n int, o Options) []*Server {
 	for i, s := range all {
 		s.configure(&o, free[3*i:3*i+3], routes)
 	}
+	RestartAll(all)
+	return all
+}
+
+// RestartAll runs the servers of a cluster again of which none runs: none is ready before
+// others are.
+func RestartAll(all []*Server) {
 	for _, s := range all {
 		s.launch()
 	}
 	for _, s := range all {
 		s.AwaitReady()
 	}
-	return all
 }
 
 func (b Binary) prepare(t testing.TB, o *Options) *Server {
@@ -196,6 +202,9 @@ func (s *Server) URL() string {
 	}
 	return scheme + "://" + s.Addr()
 }
+
+// Name is what it calls itself.
+func (s *Server) Name() string { return s.name }
 
 // Addr is the HOST:PORT of it.
 func (s *Server) Addr() string { return s.at(s.port) }
