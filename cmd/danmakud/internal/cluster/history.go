@@ -24,9 +24,11 @@ const (
 	// historyAtOnce is how many messages may be under way to JetStream.
 	historyAtOnce = 64
 	// historyTime is how long JetStream may take to answer, historyRetry how long is
-	// waited after it has not.
-	historyTime  = 2 * time.Second
-	historyRetry = time.Second
+	// waited after it has not: twice as long each time, up to historyRetryMost, while
+	// there is no stream.
+	historyTime      = 2 * time.Second
+	historyRetry     = time.Second
+	historyRetryMost = 16 * time.Second
 	// readTime is how long somebody waits for what is read, readPause for how long nobody
 	// does who comes after one who has waited in vain.
 	readTime  = time.Second
@@ -196,15 +198,19 @@ func (h *history) put(w waiting) {
 func (n *Node) RoutineHistory() {
 	defer n.running.Done()
 	h := n.history
-	for {
-		if h.open(n.ended, n.link) && n.writeHistory(n.ended) {
+	for wait := historyRetry; ; {
+		there := h.open(n.ended, n.link)
+		if there && n.writeHistory(n.ended) {
 			select {
 			case <-h.queue.ready:
 				continue
 			case <-n.silent:
 			}
 		}
-		retry := time.NewTimer(historyRetry)
+		if wait = min(2*wait, historyRetryMost); there || !n.link.up() {
+			wait = historyRetry
+		}
+		retry := time.NewTimer(wait)
 		select {
 		case <-retry.C:
 		case <-n.silent:

@@ -268,6 +268,23 @@ func TestHistoryOfSomebodyElse(t *testing.T) {
 	})
 }
 
+// An account that has what docs/cluster.md says can keep history; one without JetStream
+// serves all the same, and does not ask all the time.
+func TestHistoryOfAnAccount(t *testing.T) {
+	operator := natstest.NewOperator(t)
+	s := natstest.Newest(t).Start(t, natstest.Options{Operator: operator, JetStream: true})
+	good := startKeeper(t, s.URL(), func(o *Options) { o.CredsFile = operator.CredsFor(t, "t.>", "_INBOX.>", "$JS.>", "$KV.t-decided.>") })
+	good.say(t, "r", 0)
+	if got := good.reads("r"); got != "[comment 0]" || strings.Contains(good.log.String(), "ermission") {
+		t.Errorf("%s\n%s", got, good.log)
+	}
+	other := startKeeper(t, s.URL(), func(o *Options) { o.CredsFile = operator.CredsFor(t, "t.>", "_INBOX.>") })
+	await(t, "the nodes know each other", func() bool { return len(other.Peers()) == 1 && len(good.Peers()) == 1 })
+	if got := other.reads("r"); got != "[]" || other.Stats().History.Up || strings.Count(other.log.String(), "not kept in JetStream") != 1 {
+		t.Errorf("%s, %+v\n%s", got, other.Stats().History, other.log)
+	}
+}
+
 // What is said while JetStream is away is kept when it is back, and so is what was kept.
 func TestHistoryOutlastsItsServer(t *testing.T) {
 	natstest.Each(t, func(t *testing.T, b natstest.Binary) {
