@@ -27,10 +27,14 @@ func TestCheck(t *testing.T) {
 		{nested(`{"a":[`, `]}`, DepthMax/2+1), true, false},
 		{strings.Repeat("[", 4000), true, false},
 		{strings.Repeat(`{"a":`, 800), true, false},
-		{`["` + strings.Repeat(`[`, 1000) + `"]`, false, true},               // in a text they are no brackets
-		{`["\"` + strings.Repeat(`{`, 1000) + `\\"]`, false, true},           // wherever it ends
-		{`["\\"` + strings.Repeat(`,[`, 1000), true, false},                  // and behind it they are
-		{"[" + strings.Repeat("[],", 1000) + "{}]", false, true},             // many, none in another
+		{`["` + strings.Repeat(`[`, 1000) + `"]`, false, true},     // in a text they are no brackets
+		{`["\"` + strings.Repeat(`{`, 1000) + `\\"]`, false, true}, // wherever it ends
+		{`["\\"` + strings.Repeat(`,[`, 1000), true, false},        // and behind it they are
+		{"[" + strings.Repeat("[],", 1000) + "{}]", false, true},   // many, none in another
+		{"\"\b\"", false, false},
+		{"[\"\\b\b\"]", false, false},
+		{"{\"\n\\n\":1}", false, false}, // which the validator takes
+		{"{\n\"\\n\":1}", false, true},
 		{strings.Repeat(`]`, 1000) + strings.Repeat("[", 100), false, false}, // below nothing
 	} {
 		err := Check([]byte(tc.text))
@@ -69,7 +73,7 @@ func TestCheckAllocatesNothing(t *testing.T) {
 
 // FuzzCheck: what is taken is JSON to the standard library, too, and not deep.
 func FuzzCheck(f *testing.F) {
-	for _, seed := range []string{`{"a":[1,"\\\"[",null]}`, nested("[", "]", 70), `["\u12`, `{"":-0.1e5}`} {
+	for _, seed := range []string{`{"a":[1,"\\\"[",null]}`, "\"\b\\b\"", nested("[", "]", 70), `["\u12`, `{"":-0.1e5}`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
