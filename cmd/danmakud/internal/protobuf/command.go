@@ -69,6 +69,9 @@ func next(p []byte) (number protowire.Number, kind protowire.Type, value []byte,
 	if tag < 0 {
 		return 0, 0, nil, tag
 	}
+	if number > protowire.MaxValidNumber {
+		return 0, 0, nil, -1
+	}
 	if kind == protowire.BytesType {
 		value, n = protowire.ConsumeBytes(p[tag:])
 	} else {

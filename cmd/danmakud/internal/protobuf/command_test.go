@@ -213,6 +213,7 @@ func FuzzCommand(f *testing.F) {
 	}
 	f.Add(raw(textField(900, "x"), textField(1, string(raw(numberField(999, 1), textField(1, "text"))))))
 	f.Add(textField(1, "\x0a\x01\xff"))
+	f.Add(textField(1, "\x0a\x01x\xb0\xb1\xb1\xb1\x30\x00")) // a field whose number is none
 	f.Add([]byte(`{"type":"ping"}`))
 	f.Fuzz(func(t *testing.T, message []byte) {
 		var m danmakuv1.FromViewer
