@@ -17,7 +17,7 @@ HAVE_CC := $(shell command -v $$($(GO) env CC) >/dev/null 2>&1 && echo yes)
 RACE := $(if $(HAVE_CC),-race)
 NO_RACE := $(if $(HAVE_CC),,no C compiler: the tests run without the race detector)
 
-.PHONY: help build run generate test lint vet unit verify soak fuzz bench bench-faults browser players js compat nats-server conformance deploy-check packages image clean
+.PHONY: help build run generate test lint vet unit verify soak fuzz bench browser players js compat nats-server conformance deploy-check packages image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,9 +80,6 @@ fuzz: ## run every fuzzer for FUZZTIME (30s)
 
 bench: ## micro-benchmarks of the packages; the load tool is bin/bench (make build)
 	$(GO) test -run '^$$' -bench . -benchmem $(PACKAGES)
-
-bench-faults: ## what the load tool makes of broken packets; some minutes
-	BENCH_FAULTS=1 $(GO) test -count=1 -run 'FaultsInPackets|RightServerPassesPackets' ./bench
 
 browser: ## demo page and dashboard in headless Chromium against a real server
 	.ci/browser/run.sh

@@ -119,12 +119,7 @@ func TestFaultsInCompressedFrames(t *testing.T) {
 // only the stamps can tell.
 func TestCompressedTextsOfAllAreChecked(t *testing.T) {
 	t.Parallel()
-	v := judgeFake(t, mistakes{seal: func(seq uint64, l []fakeComment) []fakeComment {
-		if seq == 10 {
-			l[0].Text += "!"
-		}
-		return l
-	}}, 1, compressed(framed))
+	v := judgeFake(t, mistakes{seal: spoil(1, func(l []fakeComment) []fakeComment { l[0].Text += "!"; return l })}, 1, compressed(framed))
 	wantFaults(t, v, faultCorrupt, faultLost)
 }
 
@@ -202,12 +197,7 @@ func bare(drain level) func(*plan) {
 func TestBareComments(t *testing.T) {
 	t.Parallel()
 	change := func(f func(l []fakeComment) []fakeComment) mistakes {
-		return mistakes{noHistory: true, seal: func(seq uint64, l []fakeComment) []fakeComment {
-			if seq == 10 {
-				return f(l)
-			}
-			return l
-		}}
+		return mistakes{noHistory: true, seal: spoil(2, f)}
 	}
 	for _, c := range []struct {
 		name  string

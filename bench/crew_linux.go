@@ -145,8 +145,12 @@ type totals struct {
 }
 
 // status asks all workers how they are and adds it up.
-func (c *crew) status() (*totals, error) {
-	answers, err := c.ask(request{Op: orderStatus}, nil)
+func (c *crew) status() (*totals, error) { return c.statusWith(false) }
+
+// statusWith is status, if measured with what costs the workers more to tell: their
+// memory, and the latencies since that was asked for last.
+func (c *crew) statusWith(measured bool) (*totals, error) {
+	answers, err := c.ask(request{Op: orderStatus, On: measured}, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -29,7 +29,7 @@ const (
 	orderWindow = "window" // begin to collect latencies of comments intended within
 	orderStall  = "stall"  // the stalling viewers stop (on) or resume (off) reading
 	orderChurn  = "churn"  // start (on) or stop (off) joining; those in leave in their time
-	orderStatus = "status" // how all fleets are
+	orderStatus = "status" // how all fleets are, and (on) what a measurement wants
 	orderNap    = "nap"    // let arrivals gather for a while between two looks
 	orderHush   = "hush"   // the senders stop before their schedule ends
 	orderKill   = "kill"   // all connections are reset at once, without a word
@@ -56,7 +56,7 @@ type window struct {
 // workerStatus is a worker at one moment.
 type workerStatus struct {
 	CPU    int64                `json:"cpu_ns"` // used by the worker since it began
-	RSS    int64                `json:"rss"`
+	RSS    int64                `json:"rss"`    // if asked for
 	Fleets map[int]*fleetStatus `json:"fleets"`
 }
 
@@ -88,7 +88,7 @@ type fleetStatus struct {
 	Notices          int64 `json:"notices"`
 	Faults           int64 `json:"faults"`
 
-	Recent []byte `json:"recent,omitempty"` // latencies since the last status, encoded
+	Recent []byte `json:"recent,omitempty"` // latencies since they were asked for last, encoded
 
 	recents [][]byte // parent only: Recent of all workers
 }

@@ -73,6 +73,7 @@ type fakeRoom struct {
 	name    string
 	seq     uint64
 	pending []fakeComment
+	waited  bool // one tick already
 	past    []fakeComment
 	frames  [][]byte // plain, from seq 1 on
 	taken   int
@@ -105,9 +106,10 @@ type fakeComment struct {
 
 // The fake seals a room when so many comments are pending, so that the number
 // of batches does not depend on how busy the machine is, and what is left
-// after a tick.
+// after a tick; few wait for one tick more, so that most batches have several.
 const (
 	fakeBatch = 8
+	fakeFew   = 3
 	fakeTick  = 15 * time.Millisecond
 )
 
@@ -155,7 +157,11 @@ func (s *fakeServer) tick() {
 		case <-t.C:
 			s.mu.Lock()
 			for _, r := range s.rooms {
-				s.seal(r)
+				if len(r.pending) >= fakeFew || r.waited {
+					s.seal(r)
+				} else {
+					r.waited = len(r.pending) > 0
+				}
 			}
 			s.mu.Unlock()
 		}
@@ -169,7 +175,7 @@ func (s *fakeServer) seal(r *fakeRoom) {
 	}
 	r.seq++
 	comments := r.pending
-	r.pending = nil
+	r.pending, r.waited = nil, false
 	if s.mistakes.seal != nil {
 		comments = s.mistakes.seal(r.seq, comments)
 	}
@@ -178,15 +184,21 @@ func (s *fakeServer) seal(r *fakeRoom) {
 	text := fmt.Sprintf(`{"type":"batch","room":%q,"seq":%d,"ts":%d,"comments":%s}`, r.name, r.seq, time.Now().UnixMilli(), list)
 	plain := serverFrame(opText, []byte(text))
 	r.frames = append(r.frames, plain)
-	packed := deflatedFrame([]byte(text))
-	if r.seq%7 == 0 || s.mistakes.plainOnly {
-		packed = plain // a message may always go uncompressed
-	}
-	said := comments
-	if s.mistakes.packets != nil {
-		said = s.mistakes.packets(comments)
-	}
-	events := fakeEvents(said)
+	// Each of the others is made once, and only for somebody: with the race detector
+	// compressing is most of what a fake does.
+	packed := sync.OnceValue(func() []byte {
+		if r.seq%7 == 0 || s.mistakes.plainOnly {
+			return plain // a message may always go uncompressed
+		}
+		return deflatedFrame([]byte(text))
+	})
+	events := sync.OnceValue(func() []byte {
+		if s.mistakes.packets != nil {
+			return fakeEvents(s.mistakes.packets(comments))
+		}
+		return fakeEvents(comments)
+	})
+	zipped := sync.OnceValue(func() []byte { return serverFrame(opBinary, zipped(events())) })
 	for _, c := range s.conns {
 		if c.room != r {
 			continue
@@ -194,11 +206,11 @@ func (s *fakeServer) seal(r *fakeRoom) {
 		frame := plain
 		switch {
 		case c.packets && c.protover == packetZlib:
-			frame = serverFrame(opBinary, zipped(events))
+			frame = zipped()
 		case c.packets:
-			frame = serverFrame(opBinary, events)
+			frame = serverFrame(opBinary, events())
 		case c.deflate:
-			frame = packed
+			frame = packed()
 		}
 		frames := [][]byte{frame}
 		if s.mistakes.frames != nil {
@@ -405,12 +417,18 @@ func serverFrame(op byte, payload []byte) []byte {
 	return append(f, payload...)
 }
 
+// deflaters are kept, and of the fastest sort: others clear half a megabyte for each
+// message.
+var deflaters = sync.Pool{New: func() any { w, _ := flate.NewWriter(nil, flate.BestSpeed); return w }}
+
 // deflatedFrame builds one compressed text frame without context takeover.
 func deflatedFrame(payload []byte) []byte {
 	var b bytes.Buffer
-	w, _ := flate.NewWriter(&b, flate.DefaultCompression)
+	w := deflaters.Get().(*flate.Writer)
+	w.Reset(&b)
 	_, _ = w.Write(payload)
 	_ = w.Flush()
+	deflaters.Put(w)
 	f := serverFrame(opText, bytes.TrimSuffix(b.Bytes(), []byte{0, 0, 0xff, 0xff}))
 	f[0] |= 0x40
 	return f

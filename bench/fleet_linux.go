@@ -304,13 +304,11 @@ func (f *fleet) latency(sender uint32, intended, now int64) {
 	}
 }
 
-// report is the fleet's status; it empties the recent latencies.
+// report is the fleet's status, without recent latencies.
 func (f *fleet) report() *fleetStatus {
 	s := f.status
 	s.Faults = f.faults.total()
 	s.Sent = f.sent()
-	s.Recent, _ = encodeDelays(f.recent) // an empty field only leaves a gap in the live line
-	f.recent.Reset()
 	return &s
 }
 

@@ -58,7 +58,7 @@ func (m *measurement) take(withMetrics bool) (snapshot, error) {
 			return now, err
 		}
 	}
-	t, err := s.crew.status()
+	t, err := s.crew.statusWith(true)
 	if err != nil {
 		return now, err
 	}

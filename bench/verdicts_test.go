@@ -240,11 +240,11 @@ func TestStormWithStayers(t *testing.T) {
 			}
 			return ""
 		}}},
-		{name: "a stayer misses a batch", fault: faultLost, missed: []string{"lost"}, mistakes: at(3, 10, lose)},
+		{name: "a stayer misses a batch", fault: faultLost, missed: []string{"lost"}, mistakes: at(3, 5, lose)},
 		{
 			name: "a stayer is closed", fault: faultClosed, missed: []string{"stayers that were closed"},
 			mistakes: to(3, func(c *fakeConn, seq uint64, frame []byte) [][]byte {
-				if seq != 10 {
+				if seq != 5 {
 					return [][]byte{frame}
 				}
 				_, _ = c.conn.Write(serverFrame(opClose, []byte{1011 >> 8, 1011 & 0xff}))

@@ -74,7 +74,7 @@ func (w *worker) carryOut(r *request) (a *answer, err error) {
 			}
 		})
 	case orderStatus:
-		w.loop.do(func() { a.Status = w.status() })
+		w.loop.do(func() { a.Status = w.status(r.On) })
 	case orderNap:
 		w.loop.do(func() { w.loop.nap = r.NapUS })
 	case orderSend:
@@ -158,14 +158,21 @@ func (w *worker) retire(fleet int, p *pacer) {
 	})
 }
 
-// status is how all fleets are. Loop goroutine.
-func (w *worker) status() *workerStatus {
+// status is how all fleets are, and if measured what a measurement wants besides. Loop
+// goroutine.
+func (w *worker) status(measured bool) *workerStatus {
 	s := &workerStatus{CPU: int64(processorTime()), Fleets: map[int]*fleetStatus{}}
-	if p, err := ReadProc(os.Getpid()); err == nil {
-		s.RSS = p.RSS
+	if measured {
+		if p, err := ReadProc(os.Getpid()); err == nil {
+			s.RSS = p.RSS
+		}
 	}
 	for n, f := range w.loop.fleets {
 		fs := f.report()
+		if measured {
+			fs.Recent, _ = encodeDelays(f.recent) // an empty field only leaves a gap in the live line
+			f.recent.Reset()
+		}
 		if p := w.pacers[n]; p != nil {
 			select {
 			case <-p.done:
