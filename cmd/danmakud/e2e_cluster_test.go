@@ -94,6 +94,7 @@ func (v *viewer) hears(text string) comment {
 }
 
 func TestClusterSharesRooms(t *testing.T) {
+	t.Parallel()
 	natstest.Each(t, func(t *testing.T, b natstest.Binary) { testSharesRooms(t, busOf(t, b, natstest.Options{}).nodes(3)) })
 }
 
@@ -141,6 +142,7 @@ func testSharesRooms(t *testing.T, all []*instance) {
 // Who comes to a node that has nobody in the room yet is shown what was said, and who
 // comes from another node goes on where it was.
 func TestClusterHistoryAndResume(t *testing.T) {
+	t.Parallel()
 	all := startBus(t, natstest.Options{}).nodes(2, "--history=50")
 	v := all[0].join("r")
 	last := ""
@@ -180,6 +182,7 @@ func TestClusterHistoryAndResume(t *testing.T) {
 
 // A room's viewers are the sum over all nodes, also when one of them is killed.
 func TestClusterCountsViewers(t *testing.T) {
+	t.Parallel()
 	b := startBus(t, natstest.Options{})
 	all := b.nodes(2)
 	killed := launch(t, nil, "--listen=127.0.0.1:0", "--control=127.0.0.1:0", "--nats-url="+b.urls, "--node=c")
@@ -206,6 +209,7 @@ func TestClusterCountsViewers(t *testing.T) {
 
 // A node that drains sends its viewers to another, which has what they miss.
 func TestClusterDrain(t *testing.T) {
+	t.Parallel()
 	b := startBus(t, natstest.Options{})
 	other := b.node("b", "--advertise=b.example:443")
 	leaving := b.node("a", "--advertise=a.example:443")
@@ -254,6 +258,7 @@ func await(t *testing.T, what string, f func() bool) {
 
 // What is decided on one node holds on all, on those that come later, too.
 func TestClusterSharesDecisions(t *testing.T) {
+	t.Parallel()
 	for _, kept := range []bool{false, true} {
 		t.Run(map[bool]string{false: "told", true: "JetStream"}[kept], func(t *testing.T) {
 			b := startBus(t, natstest.Options{JetStream: kept})
@@ -322,6 +327,7 @@ func TestClusterSharesDecisions(t *testing.T) {
 
 // The control API of one node serves rooms and people of the others.
 func TestClusterAPI(t *testing.T) {
+	t.Parallel()
 	all := startBus(t, natstest.Options{}).nodes(2)
 	v := all[0].join("r")
 	v.send(say("hello", ""))

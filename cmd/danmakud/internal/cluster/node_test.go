@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -167,7 +168,8 @@ func FuzzTick(f *testing.F) {
 func FuzzMessage(f *testing.F) {
 	n, _ := bare()
 	for kind, body := range map[string]any{kindReport: report{Peer: Peer{ID: otherID, Number: 3}}, kindHello: nil,
-		kindState: []entry{{Key: "k", At: 1, Node: otherID}}, kindLeave: nil} {
+		kindState: []entry{{Key: "k", At: 1, Node: otherID}}, kindLeave: nil, kindWho: "r", kindSync: "", kindHistory: historyQuestion{"r", 3},
+		kindPieces: pieceQuestion{"k", 1, 0}} {
 		m := message{Version: version, Kind: kind, Node: otherID, Shards: 256}
 		m.Body, _ = json.Marshal(body)
 		p, _ := m.encode()
@@ -176,6 +178,12 @@ func FuzzMessage(f *testing.F) {
 	n.listen()
 	f.Fuzz(func(t *testing.T, p []byte) {
 		n.handle(&nats.Msg{Data: p})
+		if m, err := decodeMessage(p); err == nil {
+			if f := n.listeners.asked[m.Kind]; f != nil {
+				f(context.Background(), m.Node, m.Body)
+			}
+		}
+		n.kept(p) // as an entry of JetStream
 		for len(n.state.changes) > 0 {
 			e := <-n.state.changes
 			e.Large = false
