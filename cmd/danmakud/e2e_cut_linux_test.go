@@ -64,20 +64,6 @@ func TestCutLink(t *testing.T) {
 	}
 }
 
-// stay reads and answers pings until the connection ends.
-func (v *viewer) stay() {
-	v.conn.SetReadDeadline(time.Time{})
-	for {
-		op, payload, err := v.readFrame()
-		if err != nil {
-			return
-		}
-		if op == opPing && v.writeAll(masked(opPong, string(payload))) != nil {
-			return
-		}
-	}
-}
-
 // chatter talks in the room until the end of the test.
 func (s *instance) chatter(room string) {
 	v := s.join(room)

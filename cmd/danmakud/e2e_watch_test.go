@@ -53,6 +53,20 @@ func (v *viewer) watchToTheEnd() (s seen) {
 	}
 }
 
+// stay reads and answers pings until the connection ends.
+func (v *viewer) stay() {
+	v.conn.SetReadDeadline(time.Time{})
+	for {
+		op, payload, err := v.readFrame()
+		if err != nil {
+			return
+		}
+		if op == opPing && v.writeAll(masked(opPong, string(payload))) != nil {
+			return
+		}
+	}
+}
+
 // talk says something in the room until so many batches are sealed, the last of
 // it "end", and returns all batches.
 func (s *instance) talk(t *testing.T, room string, batches int, heavy bool) map[uint64]string {

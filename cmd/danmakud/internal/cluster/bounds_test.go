@@ -87,6 +87,25 @@ func TestWhatIsToldIsBounded(t *testing.T) {
 	}
 }
 
+// A decision for which there is no space is counted, one that is no news is not.
+func TestDecisionsWithoutSpaceAreCounted(t *testing.T) {
+	n, _ := bare()
+	n.state.bytes = stateMax
+	applied := 0
+	n.OnState(func(string, []byte) { applied++ })
+	n.change(&entry{Key: "k", At: 1, Node: otherID, Value: json.RawMessage("1")})
+	if dropped := n.Stats().Dropped["overflow"]; dropped != 1 || applied != 0 {
+		t.Errorf("%d dropped, %d in force", dropped, applied)
+	}
+	n.state.bytes = 0
+	for range 2 {
+		n.change(&entry{Key: "k", At: 1, Node: otherID, Value: json.RawMessage("1")})
+	}
+	if dropped := n.Stats().Dropped["overflow"]; dropped != 1 || applied != 1 {
+		t.Errorf("%d dropped, %d in force", dropped, applied)
+	}
+}
+
 // The id of a node becomes a subject: it is nothing else.
 func TestNodeIDs(t *testing.T) {
 	for id, want := range map[string]bool{otherID: true, newID(): true, "": false, "AAAAAAAAAAAAAAA": false, "AAAAAAA.AAAAAAAA": false,

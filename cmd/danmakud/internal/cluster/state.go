@@ -222,14 +222,14 @@ func (n *Node) OnState(f func(key string, value []byte)) { n.apply = f }
 
 // Have takes in what this node has from its disk. Before Start.
 func (n *Node) Have(key string, value []byte) {
-	n.state.put(&entry{Key: key, Node: n.self.ID, Value: value})
+	n.take(&entry{Key: key, Node: n.self.ID, Value: value})
 }
 
 // Decide tells the other nodes what was decided here; value is nil for what no longer
 // holds. Any goroutine; it does not block.
 func (n *Node) Decide(key string, value []byte) {
 	e := &entry{Key: key, At: n.state.version(key, time.Now().UnixMilli()), Node: n.self.ID, Value: value}
-	n.state.put(e)
+	n.take(e)
 	select {
 	case n.decided <- e:
 	default: // the digest will tell
@@ -256,6 +256,16 @@ func (n *Node) RoutineState() {
 	}
 }
 
+// take takes an entry in, and reports whether it is news. What there is no space for is
+// counted.
+func (n *Node) take(e *entry) bool {
+	took := n.state.put(e)
+	if !took && n.state.wants(e, time.Now()) {
+		n.drop(dropOverflow)
+	}
+	return took
+}
+
 // change puts an entry of another node in force.
 func (n *Node) change(e *entry) {
 	if e.Large {
@@ -266,7 +276,7 @@ func (n *Node) change(e *entry) {
 		}
 		e.Value, e.Large = value, false
 	}
-	if n.state.put(e) && n.apply != nil {
+	if n.take(e) && n.apply != nil {
 		n.apply(e.Key, e.Value)
 	}
 }
