@@ -23,6 +23,10 @@ const (
 	// audiencePart what a report may have in all: what is beyond waits for the next.
 	audienceBytes = 512 << 10
 	audiencePart  = 1 << 20
+	// audienceAlong is how much, compressed, goes along with a report, if that tells of no
+	// more than alongRooms: in most reports it is no message more.
+	audienceAlong = 64 << 10
+	alongRooms    = 1000
 	// audienceRepeat is how much of it is for what was told before.
 	audienceRepeat = 64 << 10
 	// audienceRooms is how many rooms one message tells of.
@@ -55,16 +59,25 @@ func appendAudience(p []byte, name string, fresh []uint64, all []byte) []byte {
 	return protowire.AppendBytes(protowire.AppendTag(p, audiencesRoom, protowire.BytesType), one)
 }
 
-// tellAudiences tells who is new in the rooms. Hub.Each has them in no order, so that
-// over the bounds all get their turn.
-func (n *Node) tellAudiences() {
-	if len(n.peers.list()) > 0 { // who comes later has all told again
-		n.audiencesToTell(n.tellAudience)
+// tellAudiences tells who is new in the rooms, but for what may go along with a report.
+func (n *Node) tellAudiences() (along []byte) {
+	if len(n.peers.list()) == 0 {
+		return nil // who comes later has all told again
 	}
+	n.audiencesToTell(func(message []byte) {
+		small := s2.Encode(nil, message)
+		if along == nil && len(small) <= audienceAlong {
+			along = small
+			return
+		}
+		n.tellAudience(small)
+	})
+	return along
 }
 
 // audiencesToTell calls f with what one report tells, message by message, in memory that
-// is used again.
+// is used again. Hub.Each has the rooms in no order, so that over the bounds all get
+// their turn.
 func (n *Node) audiencesToTell(f func(message []byte)) {
 	var message []byte
 	var fresh []uint64
@@ -96,8 +109,7 @@ func (n *Node) audiencesToTell(f func(message []byte)) {
 }
 
 // tellAudience sends one message. What does not go out is told again.
-func (n *Node) tellAudience(message []byte) {
-	small := s2.Encode(nil, message)
+func (n *Node) tellAudience(small []byte) {
 	if n.Tell(kindAudience, small) != nil {
 		n.drop(dropUnsent)
 		n.repeat.Store(true)

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -66,8 +67,17 @@ func TestAudiencesAreHeard(t *testing.T) {
 	if fresh, whole := at.TakeAudience(nil, false); len(fresh) != 3 || whole != nil {
 		t.Errorf("what was heard is told again: %d, %d bytes", len(fresh), len(whole))
 	}
+	other, _ := json.Marshal(report{Peer: Peer{ID: otherID, Number: 7}, Audience: s2.Encode(nil, appendAudience(nil, "r", hashes(7000), nil))})
+	n.heardReport(otherID, other)
+	if got := at.Watched(); got < 11_800 || got > 12_200 {
+		t.Errorf("%d viewers of 12,005 with those of a report", got)
+	}
+	n.heardReport(otherID, bytes.Replace(other, []byte(`"audience":"`), []byte(`"audience":"AAAA`), 1))
+	if st := n.Stats(); st.Dropped["audience"] != 1 {
+		t.Errorf("a report with a spoilt audience: %+v", st.Dropped)
+	}
 	n.heardAudiences("BBBBBBBBBBBBBBBB", audienceOf(appendAudience(nil, "r", hashes(9000), nil)))
-	if got := at.Watched(); got > 5060 {
+	if got := at.Watched(); got > 12_200 {
 		t.Error("a node that nobody knows is heard")
 	}
 }

@@ -179,7 +179,7 @@ func (n *Node) handle(m *nats.Msg) {
 		n.drop(dropShards)
 		n.warnShards(got)
 		if got.Kind == kindHello {
-			n.say(kindReport, nil) // from which it sees that it does not fit
+			n.say(kindReport, nil, nil) // from which it sees that it does not fit
 		}
 		return
 	}

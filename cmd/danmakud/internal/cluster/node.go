@@ -191,7 +191,7 @@ func (n *Node) meet(ctx context.Context) error {
 	if !n.link.up() {
 		return nil
 	}
-	n.say(kindHello, nil)
+	n.say(kindHello, nil, nil)
 	patience := time.After(helloTime)
 	for {
 		select {
@@ -266,7 +266,9 @@ func (n *Node) Close() {
 	n.finish()
 	n.running.Wait()
 	if n.link.up() {
-		n.tellAudiences()
+		if along := n.tellAudiences(); along != nil {
+			n.tellAudience(along)
+		}
 		n.Tell(kindLeave, nil)
 		ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
 		n.link.flush(ctx)
@@ -282,8 +284,26 @@ type report struct {
 	Rooms map[string]int `json:"rooms,omitempty"`
 	// Watched has the different viewers that these have had, where there were any.
 	Watched map[string]uint64 `json:"watched,omitempty"`
+	// Audience has viewers of rooms, as kindAudience.
+	Audience []byte `json:"audience,omitempty"`
 	// State is the digest of what was decided, as far as the node knows.
 	State uint64 `json:"state,string"`
+}
+
+// tellReport tells the others of this node, its rooms and who is new in them.
+func (n *Node) tellReport() {
+	along := n.tellAudiences()
+	for _, piece := range n.countsToTell(n.newcomer.Swap(false)) {
+		if len(piece) > alongRooms {
+			n.say(kindReport, piece, nil)
+			continue
+		}
+		n.say(kindReport, piece, along)
+		along = nil
+	}
+	if along != nil {
+		n.tellAudience(along)
+	}
 }
 
 // RoutineReport tells the others how this node is, and forgets those who tell nothing.
@@ -291,10 +311,7 @@ func (n *Node) RoutineReport() {
 	defer n.running.Done()
 	for {
 		if n.link.up() {
-			for _, piece := range n.countsToTell(n.newcomer.Swap(false)) {
-				n.say(kindReport, piece)
-			}
-			n.tellAudiences()
+			n.tellReport()
 		}
 		wait := time.NewTimer(reportEvery - reportEvery/10 + randv2.N(reportEvery/5))
 		select {
@@ -322,20 +339,27 @@ func (n *Node) linkChanged() {
 		return
 	}
 	n.rooms.Missed(time.Now().UnixMilli(), all)
-	n.say(kindHello, nil)
+	n.say(kindHello, nil, nil)
 }
 
 // say tells the others of this node, and of these of its rooms.
-func (n *Node) say(kind string, rooms map[string]Tally) {
-	r := report{Peer: n.Self(), State: n.state.sumOf(), Rooms: make(map[string]int, len(rooms)), Watched: make(map[string]uint64, len(rooms))}
+func (n *Node) say(kind string, rooms map[string]Tally, audience []byte) {
+	r := report{Peer: n.Self(), State: n.state.sumOf(), Audience: audience, Rooms: make(map[string]int, len(rooms)), Watched: make(map[string]uint64, len(rooms))}
 	for name, t := range rooms {
 		r.Rooms[name] = t.Viewers
 		if t.Watched > 0 {
 			r.Watched[name] = t.Watched
 		}
 	}
-	if n.link.up() && n.Tell(kind, r) != nil {
+	switch {
+	case n.link.up() && n.Tell(kind, r) == nil:
+		n.audienceBytes.Add(uint64(len(audience)))
+		return
+	case n.link.up():
 		n.drop(dropUnsent)
+	}
+	if len(audience) > 0 {
+		n.repeat.Store(true)
 	}
 }
 
@@ -389,6 +413,9 @@ func (n *Node) heardReport(node string, body json.RawMessage) {
 		n.newcomer.Store(true)
 	}
 	n.takeCounts(node, r.Rooms, r.Watched)
+	if len(r.Audience) > 0 && n.rooms != nil && !n.takeAudiences(r.Audience) {
+		n.drop(dropAudience)
+	}
 	n.compare(node, r.State)
 	if self := n.Self(); p.Number == self.Number && p.before(&self) {
 		n.number.Store(uint32(n.freeNumber()))
@@ -402,7 +429,7 @@ func (n *Node) heardReport(node string, body json.RawMessage) {
 func (n *Node) heardHello(node string, body json.RawMessage) {
 	n.heardReport(node, body)
 	n.repeat.Store(true) // what was told before it has not heard
-	n.say(kindReport, nil)
+	n.say(kindReport, nil, nil)
 }
 
 // address is what a node may say of where viewers reach it: it is told to viewers as it
