@@ -41,6 +41,7 @@ type evening struct {
 // each limit, a viewer goes and comes back without a gap, the server restarts, and
 // what was said is a film's subtitles.
 func TestEvening(t *testing.T) {
+	t.Parallel()
 	e := &evening{t: t, dir: t.TempDir(), secret: []byte(strings.Repeat("s", 40)), begun: time.Now()}
 	e.serve()
 	e.openTheDoors()
@@ -66,6 +67,7 @@ func (e *evening) serve() {
 	writeFile(e.t, path("site.secret"), e.secret)
 	e.s = startServer(e.t, "--tick=50ms", "--data="+path("data"), "--archive="+path("archive"), "--words="+path("words"),
 		"--token-key="+path("site.secret"), "--control-key="+eveningKey, "--trusted-proxy=127.0.0.0/8",
+		"--idle-timeout=0", // the crowd reads at the end alone
 		"--user-rate=1", "--user-burst=10", "--address-rate=1", "--address-burst=20", "--duplicate-window=1m")
 }
 

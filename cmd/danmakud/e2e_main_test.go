@@ -1,6 +1,7 @@
 package main
 
 import (
+	"flag"
 	"fmt"
 	"io/fs"
 	"os"
@@ -68,6 +69,10 @@ func lookAtSources() error {
 }
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	// The parallel ones wait for clocks of servers, so more of them fit side by side
+	// than there are cores.
+	_ = flag.Set("test.parallel", "4")
 	os.Exit(testMain(m))
 }
 
