@@ -62,5 +62,5 @@ async def run(base):
         assert socket.close_code == 1000, socket.close_code
 
 
-asyncio.run(asyncio.wait_for(run(sys.argv[1]), 30))
+asyncio.run(asyncio.wait_for(run(sys.argv[1]), 150))
 print("ok")

@@ -6,7 +6,7 @@ import process from "node:process";
 import WebSocket from "ws";
 
 const base = process.argv[2];
-const guard = setTimeout(() => fail(new Error("no end within 30 s")), 30_000);
+const guard = setTimeout(() => fail(new Error("no end within 150 s")), 150_000);
 
 function fail(error) {
   console.error(error);

@@ -84,7 +84,7 @@ func pythonWithWebsockets(t *testing.T) string {
 
 func (s *instance) runClient(program, script string, args ...string) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, append([]string{script}, args...)...)
 	cmd.Dir = compatDir
