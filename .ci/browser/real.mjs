@@ -226,8 +226,7 @@ async function checkSettings(server, operator, viewer, other) {
     await operator.check('#set-closed');
     await operator.getByRole('button', { name: 'Save' }).click();
     await operator.waitForFunction(() => document.querySelector('#settings button').disabled);
-    await say(viewer, 'one more thing'); // who is there already finds out by trying
-    await viewer.waitForSelector('#text:disabled');
+    await viewer.waitForSelector('#text:disabled'); // who is there already is told by the next batch
     await other.reload();
     await other.waitForSelector('#text:disabled');
     assert.match(await other.textContent('#why'), /closed/);
