@@ -186,13 +186,13 @@ func (s *session) charge(p *party, pid int, lasting time.Duration, rate float64,
 	if err != nil {
 		return turn{}, err
 	}
-	frames, _, bytes := arrived(a, b)
-	if frames <= 0 {
+	got := arrived(a, b)
+	if got.frames <= 0 {
 		return turn{}, fmt.Errorf("nothing arrived in a round of %v", lasting)
 	}
 	return turn{
-		frames: frames, batches: math.Round(frames / float64(p.plan.Viewers)), size: bytes / frames,
-		perFrame: float64(after.CPU-before.CPU) / frames,
+		frames: got.frames, batches: math.Round(got.frames / float64(p.plan.Viewers)), size: got.bytes / got.frames,
+		perFrame: float64(after.CPU-before.CPU) / got.frames,
 	}, nil
 }
 

@@ -41,16 +41,22 @@ func (i *inflater) plain(payload []byte) ([]byte, error) {
 	} else if err := i.codec.(flate.Resetter).Reset(&i.in, nil); err != nil {
 		return nil, err
 	}
-	n, err := io.Copy(&i.out, io.LimitReader(i.codec, frameLimit+1))
+	return readWhole(&i.out, i.codec, &i.in, errInflateTail)
+}
+
+// readWhole reads codec into out. in, from which codec reads, must be at its end then:
+// else the error is tail.
+func readWhole(out *bytes.Buffer, codec io.Reader, in *bytes.Reader, tail error) ([]byte, error) {
+	n, err := io.Copy(out, io.LimitReader(codec, frameLimit+1))
 	switch {
 	case err != nil:
 		return nil, err
 	case n > frameLimit:
 		return nil, errInflateBig
-	case i.in.Len() > 0:
-		return nil, errInflateTail
+	case in.Len() > 0:
+		return nil, tail
 	}
-	return i.out.Bytes(), nil
+	return out.Bytes(), nil
 }
 
 // plainSize is how long the frame of an uncompressed message of n bytes is.

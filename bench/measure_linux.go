@@ -112,12 +112,12 @@ func (m *measurement) until(end int64) error {
 // second is the point of the series that ends now.
 func (m *measurement) second(now *snapshot) Second {
 	elapsed := now.at.Sub(m.last.at).Seconds()
-	frames, deliveries, bytes := arrivedAll(&m.last, now)
+	got := arrivedAll(&m.last, now)
 	p := Second{
 		AtS:         now.at.Sub(m.began.at).Seconds(),
-		FramesPerS:  frames / elapsed,
-		BytesPerS:   bytes / elapsed,
-		Connections: int64(now.fleet.Joined), DeliveriesPerS: deliveries / elapsed,
+		FramesPerS:  got.frames / elapsed,
+		BytesPerS:   got.bytes / elapsed,
+		Connections: int64(now.fleet.Joined), DeliveriesPerS: got.deliveries / elapsed,
 	}
 	load := 100 * float64(now.load-m.last.load) / 1e9 / elapsed
 	p.LoadCPUPercent = &load
@@ -137,51 +137,44 @@ func (m *measurement) second(now *snapshot) Second {
 	return p
 }
 
+// intake is what came between two moments.
+type intake struct {
+	frames, deliveries, bytes float64
+	plain                     float64 // bytes before compression
+}
+
 // arrivedAll adds up what came to all fleets. Those that joined the measurement after
 // its beginning have nothing before it.
-func arrivedAll(a, b *snapshot) (frames, deliveries, bytes float64) {
+func arrivedAll(a, b *snapshot) (all intake) {
 	for i := range b.fleets {
 		before := fleetStatus{}
 		if i < len(a.fleets) {
 			before = a.fleets[i]
 		}
-		f, d, n := arrived(&before, &b.fleets[i])
-		frames, deliveries, bytes = frames+f, deliveries+d, bytes+n
+		got := arrived(&before, &b.fleets[i])
+		all.frames += got.frames
+		all.deliveries += got.deliveries
+		all.bytes += got.bytes
+		all.plain += got.plain
 	}
-	return frames, deliveries, bytes
+	return all
 }
 
-// arrived is what came between two moments, over all viewers of a fleet. Bytes are
-// counted everywhere; what they held is known from the verified viewers.
-func arrived(a, b *fleetStatus) (frames, deliveries, bytes float64) {
-	bytes = float64(b.FrameBytes - a.FrameBytes)
+// arrived is what came to all viewers of a fleet. Bytes are counted everywhere; what
+// they held is known from the verified viewers.
+func arrived(a, b *fleetStatus) intake {
+	bytes := float64(b.FrameBytes - a.FrameBytes)
 	known := float64(b.VerifiedBytes - a.VerifiedBytes)
 	if known <= 0 {
-		return 0, 0, bytes
+		return intake{bytes: bytes}
 	}
 	share := bytes / known
-	return share * float64(b.VerifiedFrames-a.VerifiedFrames), share * float64(b.VerifiedComments-a.VerifiedComments), bytes
-}
-
-// plainBytesAll adds up plainBytes of all fleets.
-func plainBytesAll(a, b *snapshot) (sum float64) {
-	for i := range b.fleets {
-		before := fleetStatus{}
-		if i < len(a.fleets) {
-			before = a.fleets[i]
-		}
-		sum += plainBytes(&before, &b.fleets[i])
+	return intake{
+		frames:     share * float64(b.VerifiedFrames-a.VerifiedFrames),
+		deliveries: share * float64(b.VerifiedComments-a.VerifiedComments),
+		bytes:      bytes,
+		plain:      bytes * float64(b.VerifiedPlain-a.VerifiedPlain) / known,
 	}
-	return sum
-}
-
-// plainBytes is what arrived between two moments before compression.
-func plainBytes(a, b *fleetStatus) float64 {
-	known := float64(b.VerifiedBytes - a.VerifiedBytes)
-	if known <= 0 {
-		return 0
-	}
-	return float64(b.FrameBytes-a.FrameBytes) * float64(b.VerifiedPlain-a.VerifiedPlain) / known
 }
 
 // finish ends the phase. Its numbers are those between its two ends.
@@ -192,9 +185,9 @@ func (m *measurement) finish() (*Phase, error) {
 	}
 	p := &m.phase
 	p.DurationS = now.at.Sub(m.began.at).Seconds()
-	frames, deliveries, bytes := arrivedAll(&m.began, &now)
+	got := arrivedAll(&m.began, &now)
 	p.Received = Counts{
-		Frames: int64(frames), Deliveries: int64(deliveries), Bytes: int64(bytes), PlainBytes: int64(plainBytesAll(&m.began, &now)),
+		Frames: int64(got.frames), Deliveries: int64(got.deliveries), Bytes: int64(got.bytes), PlainBytes: int64(got.plain),
 		Comments: now.fleet.Distinct - m.began.fleet.Distinct,
 	}
 	cpu := now.load - m.began.load

@@ -101,16 +101,7 @@ func (u *unzipper) plain(body []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, err := io.Copy(&u.out, io.LimitReader(u.codec, frameLimit+1))
-	switch {
-	case err != nil:
-		return nil, err
-	case n > frameLimit:
-		return nil, errInflateBig
-	case u.in.Len() > 0:
-		return nil, errUnzipTail
-	}
-	return u.out.Bytes(), nil
+	return readWhole(&u.out, u.codec, &u.in, errUnzipTail)
 }
 
 // eventSeen is one event, as far as the judge looks into it.
