@@ -29,32 +29,41 @@ func FuzzCommand(f *testing.F) {
 	f.Fuzz(func(t *testing.T, message []byte) {
 		v := join(t, s, "fuzzed")
 		defer v.Close()
-		done := make(chan []byte, 1)
-		h.loop.Post(func() {
-			slot := poller.Slot(0)
-			for h.session(slot).state != stateOpen || h.shard.RoomOf(uint32(slot)).Name() != "fuzzed" {
-				slot++
+		answersToModerator(t, h, message, h.command, func(head byte, payload []byte) {
+			if head == 0x81 && !json.Valid(payload) {
+				t.Errorf("%q answered with %q", message, payload)
 			}
-			h.persons.set(slot, &person{user: "mod", subject: "mod", role: room.RoleModerator})
-			defer func() { // the loop would say it to its log only
-				if fault := recover(); fault != nil {
-					t.Errorf("%q: %v", message, fault)
-				}
-				done <- append([]byte(nil), h.out...)
-				h.out = h.out[:0]
-			}()
-			h.out = h.out[:0]
-			h.command(slot, message)
 		})
-		for p := <-done; len(p) > 0; {
-			n, size := int(p[1]), 2
-			if n == 126 {
-				n, size = int(binary.BigEndian.Uint16(p[2:])), 4
-			}
-			if p[0] == 0x81 && !json.Valid(p[size:size+n]) {
-				t.Errorf("%q answered with %q", message, p[size:size+n])
-			}
-			p = p[size+n:]
-		}
 	})
+}
+
+// answersToModerator has command judge a message of whoever is in the room "fuzzed", as
+// a moderator, and calls f with each answer: the first byte of its frame, and its payload.
+func answersToModerator(t *testing.T, h *handler, message []byte, command func(poller.Slot, []byte), f func(head byte, payload []byte)) {
+	t.Helper()
+	done := make(chan []byte, 1)
+	h.loop.Post(func() {
+		slot := poller.Slot(0)
+		for h.session(slot).state != stateOpen || h.shard.RoomOf(uint32(slot)).Name() != "fuzzed" {
+			slot++
+		}
+		h.persons.set(slot, &person{user: "mod", subject: "mod", role: room.RoleModerator})
+		defer func() { // the loop would say it to its log only
+			if fault := recover(); fault != nil {
+				t.Errorf("%q: %v", message, fault)
+			}
+			done <- append([]byte(nil), h.out...)
+			h.out = h.out[:0]
+		}()
+		h.out = h.out[:0]
+		command(slot, message)
+	})
+	for p := <-done; len(p) > 0; {
+		n, size := int(p[1]), 2
+		if n == 126 {
+			n, size = int(binary.BigEndian.Uint16(p[2:])), 4
+		}
+		f(p[0], p[size:size+n])
+		p = p[size+n:]
+	}
 }

@@ -12,7 +12,6 @@ import (
 	danmakuv1 "github.com/danmakud/danmakud/clients/proto/danmaku/v1"
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/config"
 	"github.com/danmakud/danmakud/cmd/danmakud/internal/moderation"
-	"github.com/danmakud/danmakud/poller"
 	"github.com/danmakud/danmakud/room"
 	"github.com/golang-jwt/jwt/v5"
 	"google.golang.org/protobuf/proto"
@@ -463,33 +462,11 @@ func FuzzProtoCommand(f *testing.F) {
 	f.Fuzz(func(t *testing.T, message []byte) {
 		v := dialProto(t, s, "/ws/fuzzed", coder.CompressionDisabled)
 		v.welcome()
-		done := make(chan []byte, 1)
-		h.loop.Post(func() {
-			slot := poller.Slot(0)
-			for h.session(slot).state != stateOpen || h.shard.RoomOf(uint32(slot)).Name() != "fuzzed" {
-				slot++
-			}
-			h.persons.set(slot, &person{user: "mod", subject: "mod", role: room.RoleModerator})
-			defer func() { // the loop would say it to its log only
-				if fault := recover(); fault != nil {
-					t.Errorf("%q: %v", message, fault)
-				}
-				done <- append([]byte(nil), h.out...)
-				h.out = h.out[:0]
-			}()
-			h.out = h.out[:0]
-			h.protoCommand(slot, message)
-		})
-		for p := <-done; len(p) > 0; {
-			n, size := int(p[1]), 2
-			if n == 126 {
-				n, size = int(p[2])<<8|int(p[3]), 4
-			}
+		answersToModerator(t, h, message, h.protoCommand, func(head byte, payload []byte) {
 			var m danmakuv1.ToViewer
-			if err := proto.Unmarshal(p[size:size+n], &m); p[0] == 0x82 && (err != nil || m.Event == nil) || p[0] == 0x81 {
-				t.Errorf("%q answered with %q, %v", message, p[size:size+n], err)
+			if err := proto.Unmarshal(payload, &m); head == 0x82 && (err != nil || m.Event == nil) || head == 0x81 {
+				t.Errorf("%q answered with %q, %v", message, payload, err)
 			}
-			p = p[size+n:]
-		}
+		})
 	})
 }
