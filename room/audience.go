@@ -25,7 +25,7 @@ const (
 	// roughly is the part of the count by which it may be off for want of a new estimate,
 	// which walks over 16,384 registers: about the error that the estimate has anyhow.
 	roughly = 128
-	// AudienceMax bounds what AppendAudience appends: registers of 16 KiB, or as much of
+	// AudienceMax bounds what Room.Audience returns: registers of 16 KiB, or as much of
 	// a sketch that has none yet, and what comes beside it.
 	AudienceMax = 20 << 10
 )
