@@ -17,6 +17,10 @@ import (
 const (
 	// readAtOnce is how many messages are asked for in one go.
 	readAtOnce = 100
+	// readGone is how long JetStream waits for messages that it has counted and does not
+	// have any more, before it says so. Asked not to wait at all, servers of 2.9 never say
+	// anything when the last has become too old between the two.
+	readGone = readTime / 4
 	// readerLife is how long JetStream keeps a consumer that its node has not removed.
 	readerLife = 10 * time.Second
 	// pastComments is how many comments a batch has that is made of what was read.
@@ -87,7 +91,7 @@ func (n *Node) pull(ctx context.Context, s *opened, name string) (heard []room.H
 	var sizes []int
 	bytes := 0
 	for pending := c.CachedInfo().NumPending; pending > 0; {
-		batch, err := c.FetchNoWait(int(min(pending, readAtOnce)))
+		batch, err := c.Fetch(int(min(pending, readAtOnce)), jetstream.FetchMaxWait(readGone))
 		if err != nil {
 			return nil, err
 		}
