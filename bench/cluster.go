@@ -85,7 +85,8 @@ type heard struct {
 	first map[uint32]uint32
 	ids   map[stampKey]uint64
 
-	watched bool // the node has a viewer there to the end
+	watched bool  // the node has a viewer there to the end
+	unseen  int64 // batches that none of its verified viewers got: each was passed over, and told
 }
 
 // judgeCluster holds the nodes against each other. outage is when there was no bus.
@@ -115,6 +116,9 @@ func gather(v *nodeView) []*heard {
 	truths := scratch.collect(v.plan, v.results) // what it finds wrong judge has found, too
 	for i := range all {
 		all[i] = &heard{truth: truths[i], said: map[uint64][]said{}, last: map[uint32]uint32{}, first: map[uint32]uint32{}, ids: map[stampKey]uint64{}}
+	}
+	for _, h := range all {
+		h.unseen = h.truth.unknown[len(h.truth.batches)]
 	}
 	for _, r := range v.results {
 		for i := range r.Viewers {
@@ -193,7 +197,8 @@ func (c *clusterJudgement) room(nodes []nodeView, logs [][]*heard, room int, out
 	}
 }
 
-// complete checks that a node has all that was said in a room while it was there.
+// complete checks that a node has all that was said in a room while it was there. Where
+// its verified viewers were passed over nobody knows what was in those batches.
 func (c *clusterJudgement) complete(v *nodeView, h *heard, n, room int, top map[uint32]uint32, when map[stampKey]int64, outage span) {
 	if len(h.said) == 0 && !h.watched {
 		return
@@ -217,6 +222,10 @@ func (c *clusterJudgement) complete(v *nodeView, h *heard, n, room int, top map[
 				c.Unheard++
 				continue
 			}
+			if h.unseen > 0 {
+				c.Faults.add(faultUnverifiable, 1, "room %d: comment %d of sender %d may have been in one of node %d's %d batches that no verified viewer was quick enough for", room, sequence, sender, n, h.unseen)
+				continue
+			}
 			c.Faults.add(faultLost, 1, "room %d: comment %d of sender %d is not in node %d's batches", room, sequence, sender, n)
 		}
 	}
@@ -233,7 +242,10 @@ func (c *clusterJudgement) travellers(nodes []nodeView, logs [][]*heard, n int, 
 				continue
 			}
 			c.Moved++
-			room := nodes[n].plan.roomOf(w.Viewer)
+			room, missing := nodes[n].plan.roomOf(w.Viewer), faultLost
+			if slices.ContainsFunc(logs, func(on []*heard) bool { return on[room].unseen > 0 }) {
+				missing = faultUnverifiable
+			}
 			key := fmt.Sprint(room)
 			for at := range w.Stays {
 				s := &w.Stays[at]
@@ -246,7 +258,7 @@ func (c *clusterJudgement) travellers(nodes []nodeView, logs [][]*heard, n int, 
 				covers[key] = twice
 			}
 			if twice < 0 {
-				c.Faults.add(faultLost, 1, "viewer %d of node %d: something is in none of the batches that it got on its nodes", w.Viewer, n)
+				c.Faults.add(missing, 1, "viewer %d of node %d: something is in none of the batches that it got on its nodes", w.Viewer, n)
 				continue
 			}
 			c.SeenTwice += twice

@@ -185,6 +185,12 @@ func TestClusterOutage(t *testing.T) {
 	if gap.Faults.Counts[faultLost] != 1 {
 		t.Errorf("who came late has a gap: %+v", gap)
 	}
+	behind := roomOfNode(3, own(1), without(0), own(0)[1:2])
+	behind[0].Rooms[0].Batches[2].Seq = 4
+	behind[0].Rooms[0].Batches[2].Said = nil
+	if j := judged(roomOfNode(3, own(0), own(1)), behind, span{}); j.Faults.Counts[faultLost] != 0 || j.Faults.Counts[faultUnverifiable] != 1 {
+		t.Errorf("a node whose batch nobody was quick enough for: %+v", j)
+	}
 }
 
 // TestSaidCoding: what a worker says of its batches comes back.

@@ -283,10 +283,12 @@ func (c *cluster) end(began int64) error {
 		}
 	}
 	c.measure.sending = time.Duration(nowMicros()-began) * time.Microsecond
-	for _, n := range c.nodes {
-		if err := n.party.settle(); err != nil {
-			return err
-		}
+	parties := make([]*party, len(c.nodes))
+	for i, n := range c.nodes {
+		parties[i] = n.party
+	}
+	if err := c.session.settle(parties...); err != nil {
+		return err
 	}
 	views := make([]nodeView, len(c.nodes))
 	var errs []error
@@ -296,6 +298,9 @@ func (c *cluster) end(began int64) error {
 			return err
 		}
 		n.judged = judge(&n.party.plan, results)
+		if behind := n.judged.Skips["viewers"]; behind > 0 {
+			c.session.note("node %d: %d viewers that count batches fell behind and were passed over, as they were told: the machine does not keep up, and of viewers that count only bytes nobody knows what they missed (--drain framed)", i, behind)
+		}
 		n.near, n.far = LatencyOf(delays["steady"]), LatencyOf(delays["steady"+farSuffix])
 		ph := c.session.addAccount(fmt.Sprintf("viewers of node %d: whole account", i), &n.party.plan, n.judged, delays)
 		ph.Drops = n.judged.Outcomes

@@ -201,28 +201,37 @@ const (
 )
 
 // settle waits until the senders have ended and everything has arrived.
-func (p *party) settle() error {
-	live := p.session.live()
+func (p *party) settle() error { return p.session.settle(p) }
+
+// settle is that for fleets that hear each other, together: what one has sent may still
+// be on its way to another. That all is there can be told of a fleet alone and of one
+// worker, since each counts what it has seen by itself.
+func (s *session) settle(parties ...*party) error {
+	live := s.live()
 	defer live.clear()
 	var bytes int64 = -1
 	still := time.Now()
 	for end := time.Now().Add(settleLimit); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		st, err := p.status()
-		if err != nil {
-			return err
+		var all fleetStatus
+		for _, p := range parties {
+			st, err := p.status()
+			if err != nil {
+				return err
+			}
+			all.add(st)
 		}
-		live.show("settling: %d comments sent, %d seen", st.Sent, st.Distinct)
-		if st.Sending || st.Bytes != bytes {
-			bytes, still = st.Bytes, time.Now()
+		live.show("settling: %d comments sent, %d seen", all.Sent, all.Distinct)
+		if all.Sending || all.Bytes != bytes {
+			bytes, still = all.Bytes, time.Now()
 			continue
 		}
 		quiet := time.Since(still)
-		complete := len(p.session.crew.workers) == 1 && st.Distinct >= st.Sent
+		complete := len(s.crew.workers) == 1 && len(parties) == 1 && all.Distinct >= all.Sent
 		if quiet > settleSilent || complete && quiet > settleComplete {
 			return nil
 		}
 	}
-	p.session.note("data still arrived %v after the last comment was due", settleLimit)
+	s.note("data still arrived %v after the last comment was due", settleLimit)
 	return nil
 }
 
