@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -17,15 +18,55 @@ import (
 const (
 	// keepTime is how long a request to JetStream may take.
 	keepTime = 2 * time.Second
-	// keepTries is how often it is asked for the bucket while it gives no answer,
-	// keepRetry how long that is apart.
-	keepTries = 10
-	keepRetry = time.Second
+	// keepRetry is after how long it is asked again for the bucket while it gives no
+	// answer, keepSlower times as long each time, up to keepRetryMost: servers that have
+	// only just started have no leader yet, and JetStream may be switched on later.
+	keepRetry     = 2 * time.Second
+	keepSlower    = 3
+	keepRetryMost = 5 * time.Minute
+	// keepTries is after how many it is said that there is none.
+	keepTries = 4
+	// unkeptRetryMost is after how long at most it is tried again to keep a decision.
+	unkeptRetryMost = 15 * time.Second
 	// keepReplicas is on how many NATS servers the bucket is, where there are so many.
 	keepReplicas = 3
 	// keepMax bounds a value there: the servers' limit of a message.
 	keepMax = 900 << 10
+	// unkeptMost bounds the decisions that wait for JetStream.
+	unkeptMost = 4096
 )
+
+// unkept are the keys of decisions of this node that JetStream is to have. Any goroutine.
+type unkept struct {
+	ready signal
+
+	mu sync.Mutex
+	// Guarded by mu.
+	keys map[string]struct{}
+}
+
+// add reports whether there was space.
+func (u *unkept) add(key string) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if _, there := u.keys[key]; !there && len(u.keys) >= unkeptMost {
+		return false
+	}
+	u.keys[key] = struct{}{}
+	u.ready.set()
+	return true
+}
+
+// take returns one of them, if there is any.
+func (u *unkept) take() (key string, ok bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for key := range u.keys {
+		delete(u.keys, key)
+		return key, true
+	}
+	return "", false
+}
 
 // openKeep finds or makes the bucket. Errors: ErrAlone; noKeep tells those that stay from
 // what may be over soon.
@@ -59,9 +100,10 @@ func noKeep(err error) bool {
 	return errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount)
 }
 
-// awaitKeep is openKeep, again until it can be told whether there is JetStream: servers
-// that have only just started have no leader yet. nil = there is none.
+// awaitKeep is openKeep, again until it can be told whether there is JetStream. nil =
+// there is none, or the node has ended.
 func (n *Node) awaitKeep() jetstream.KeyValue {
+	wait := keepRetry
 	for tries := 0; ; {
 		kv, err := n.openKeep()
 		switch {
@@ -69,23 +111,25 @@ func (n *Node) awaitKeep() jetstream.KeyValue {
 			return kv
 		case noKeep(err):
 			return nil
-		case !errors.Is(err, ErrAlone):
-			tries++
-		}
-		if tries == keepTries {
-			n.options.Log.Warn("bus: what is decided is not kept in JetStream, which does not answer", "error", err.Error())
-			return nil
+		case errors.Is(err, ErrAlone):
+			wait = keepRetry
+		default:
+			if tries++; tries == keepTries {
+				n.options.Log.Warn("bus: what is decided is not kept in JetStream, which does not answer; it is asked now and then", "error", err.Error())
+			}
 		}
 		select {
-		case <-time.After(keepRetry):
+		case <-time.After(wait):
 		case <-n.ended.Done():
 			return nil
 		}
+		wait = min(keepSlower*wait, keepRetryMost)
 	}
 }
 
 // RoutineKeep reads what JetStream has, and goes on with what comes, until the node
-// ends. Where there is no JetStream it ends at once.
+// ends; what is decided here it has kept there meanwhile. Where there is no JetStream it
+// ends at once.
 func (n *Node) RoutineKeep() {
 	defer n.running.Done()
 	kv := n.awaitKeep()
@@ -100,6 +144,8 @@ func (n *Node) RoutineKeep() {
 	defer watcher.Stop()
 	n.keeper.Store(&kv)
 	n.options.Log.Info("bus: what is decided is kept in JetStream", "bucket", kv.Bucket())
+	n.running.Add(1)
+	go n.RoutineWriteKept()
 	for {
 		select {
 		case got, ok := <-watcher.Updates():
@@ -112,6 +158,42 @@ func (n *Node) RoutineKeep() {
 		case <-n.ended.Done():
 			return
 		}
+	}
+}
+
+// RoutineWriteKept has JetStream keep what was decided here, also what was before it was
+// there, until the node ends. What it does not take is tried again.
+func (n *Node) RoutineWriteKept() {
+	defer n.running.Done()
+	kv := *n.keeper.Load()
+	for wait := keepRetry; ; {
+		key, ok := n.unkept.take()
+		if !ok {
+			select {
+			case <-n.unkept.ready:
+				continue
+			case <-n.ended.Done():
+				return
+			}
+		}
+		err := n.keep(kv, key)
+		if err == nil {
+			wait = keepRetry
+			continue
+		}
+		if n.warned.allow("keep", time.Now()) {
+			n.options.Log.Warn("bus: not kept in JetStream", "key", key, "error", err.Error())
+		}
+		if errors.Is(err, errLarge) || !n.unkept.add(key) {
+			n.drop(dropUnkept)
+			continue
+		}
+		select {
+		case <-time.After(wait):
+		case <-n.ended.Done():
+			return
+		}
+		wait = min(2*wait, unkeptRetryMost)
 	}
 }
 
@@ -130,23 +212,21 @@ func (n *Node) kept(value []byte) {
 	}
 }
 
-// keep has JetStream keep what was decided here, if it is there.
-func (n *Node) keep(e *entry) {
-	kv := n.keeper.Load()
-	if kv == nil {
-		return
+// keep has JetStream keep the newest that this node knows of a key.
+func (n *Node) keep(kv jetstream.KeyValue, key string) error {
+	e := n.state.of(key)
+	if e == nil {
+		return nil // long over
 	}
 	p, err := json.Marshal(e)
-	if err == nil && len(p) > keepMax {
-		err = errLarge
-	}
-	if err == nil {
-		ctx, cancel := context.WithTimeout(n.ended, keepTime)
-		_, err = (*kv).Put(ctx, base64.RawURLEncoding.EncodeToString([]byte(e.Key)), p)
-		cancel()
-	}
 	if err != nil {
-		n.drop(dropUnkept)
-		n.options.Log.Warn("bus: not kept in JetStream", "key", e.Key, "error", err.Error())
+		return err
 	}
+	if len(p) > keepMax {
+		return errLarge
+	}
+	ctx, cancel := context.WithTimeout(n.ended, keepTime)
+	defer cancel()
+	_, err = kv.Put(ctx, base64.RawURLEncoding.EncodeToString([]byte(key)), p)
+	return err
 }

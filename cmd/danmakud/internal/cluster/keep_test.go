@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"encoding/json"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -49,7 +50,7 @@ func awaitKept(t *testing.T, n *Node, key string) (value json.RawMessage) {
 }
 
 // Decisions are on as many servers as there are, up to three: one may be lost. They are
-// kept also if the node is there before JetStream is.
+// kept also if the node is there, and has decided, before JetStream is.
 func TestKeepsOnSeveralServers(t *testing.T) {
 	t.Parallel()
 	for name, servers := range map[string]int{"one": 1, "three": 3} {
@@ -65,11 +66,15 @@ func TestKeepsOnSeveralServers(t *testing.T) {
 				s.Kill()
 			}
 			n := started(t, Options{URLs: strings.Split(natstest.URLs(all), ",")})
+			n.Decide("early", []byte(`6`))
 			natstest.RestartAll(all)
 			await(t, "the bucket", func() bool { return n.keeper.Load() != nil })
 			n.Decide("k", []byte(`7`))
 			if got := string(awaitKept(t, n, "k")); got != "7" {
 				t.Errorf("kept %s", got)
+			}
+			if got := string(awaitKept(t, n, "early")); got != "6" {
+				t.Errorf("decided before JetStream was there, kept %s", got)
 			}
 			status, err := (*n.keeper.Load()).Status(context.Background())
 			if err != nil {
@@ -91,5 +96,44 @@ func TestKeepsOnSeveralServers(t *testing.T) {
 				t.Errorf("without its leader %s", got)
 			}
 		})
+	}
+}
+
+// What JetStream does not take is tried again until it does, and the newest of a key is
+// what it has then; what it can never take is counted.
+func TestKeepsAfterAll(t *testing.T) {
+	t.Parallel()
+	s := natstest.Newest(t).Start(t, natstest.Options{JetStream: true})
+	n := started(t, Options{URLs: []string{s.URL()}})
+	n.Decide("k", []byte(`1`))
+	awaitKept(t, n, "k")
+	s.Kill()
+	await(t, "the bus is gone", func() bool { return !n.Up() })
+	n.Decide("k", []byte(`2`))
+	n.Decide("k", []byte(`3`))
+	n.Decide("large", []byte(`"`+strings.Repeat("x", keepMax)+`"`))
+	s.Restart()
+	await(t, "the newest is kept", func() bool { return string(awaitKept(t, n, "k")) == "3" })
+	await(t, "the large one is counted", func() bool { return n.dropped[dropUnkept].Load() == 1 })
+}
+
+// What waits for JetStream is bounded, and each key waits once.
+func TestUnkeptBound(t *testing.T) {
+	u := unkept{ready: newSignal(), keys: make(map[string]struct{})}
+	for i := range unkeptMost {
+		if !u.add(strconv.Itoa(i)) {
+			t.Fatalf("no space for the %dth", i+1)
+		}
+	}
+	if u.add("more") || !u.add("0") {
+		t.Error("space for one more, or none for one that is there")
+	}
+	for range unkeptMost {
+		if _, ok := u.take(); !ok {
+			t.Fatal("one is gone")
+		}
+	}
+	if key, ok := u.take(); ok {
+		t.Errorf("%s is left", key)
 	}
 }

@@ -70,6 +70,7 @@ type Node struct {
 	state     state
 	keeper    atomic.Pointer[jetstream.KeyValue] // nil = JetStream keeps nothing
 	history   *history                           // in JetStream; nil = none is kept
+	unkept    unkept                             // by JetStream so far
 	decided   chan *entry                        // here, to be told
 	apply     func(key string, value []byte)     // what other nodes decided; fixed when the node starts
 	syncing   atomic.Bool                        // another node is being asked for all it has
@@ -116,6 +117,7 @@ func newNode(o Options) *Node {
 	n.shards.heard = make(map[uint32]*heardShard)
 	n.state.entries, n.state.differ = make(map[string]*entry), make(map[string]uint64)
 	n.state.changes, n.decided = make(chan entry, applyPlaces), make(chan *entry, applyPlaces)
+	n.unkept.ready, n.unkept.keys = newSignal(), make(map[string]struct{})
 	n.counts.most, n.counts.elsewhere = elsewhereMax, make(map[string]map[string]count)
 	n.preparing.turns, n.preparing.byRoom = make(chan struct{}, preparesAtOnce), make(map[string]*preparation)
 	n.peers.byID = make(map[string]*Peer)

@@ -210,6 +210,13 @@ func (s *state) sweep(now time.Time) {
 	}
 }
 
+// of returns what is known of a key, nil if nothing is.
+func (s *state) of(key string) *entry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.entries[key]
+}
+
 func (s *state) sumOf() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -247,7 +254,9 @@ func (n *Node) RoutineState() {
 			if n.link.up() && n.Tell(kindState, []entry{e.light()}) != nil {
 				n.drop(dropUnsent)
 			}
-			n.keep(e)
+			if !n.unkept.add(e.Key) && n.keeper.Load() != nil {
+				n.drop(dropUnkept)
+			}
 		case e := <-n.state.changes:
 			n.change(&e)
 		case <-n.ended.Done():
