@@ -45,6 +45,29 @@ func (h *handler) address(s poller.Slot) netip.Addr {
 	return h.loop.RemoteAddr(s).Addr().WithZone("")
 }
 
+// spokeMost is of how many viewers who spoke lately a loop remembers where they are.
+const spokeMost = 4096
+
+// speakerAddress is address for who speaks, and may do so again soon: the kernel is
+// asked once, not with each comment, which cost as much as a twentieth of all that
+// the server does. Loop goroutine only.
+func (h *handler) speakerAddress(s poller.Slot) netip.Addr {
+	if h.session(s).is(markAddressed) {
+		return h.addressColumn(s).address()
+	}
+	if k, ok := h.spoke[s]; ok {
+		return k.address()
+	}
+	a := h.address(s)
+	if a.IsValid() {
+		if len(h.spoke) >= spokeMost {
+			clear(h.spoke)
+		}
+		h.spoke[s] = a.As16()
+	}
+	return a
+}
+
 // addressColumn returns the place for the address of s, made if need be.
 func (h *handler) addressColumn(s poller.Slot) *addressKey {
 	chunk := int(s / chunkSessions)

@@ -558,3 +558,36 @@ func TestProxyNoLongerTrusted(t *testing.T) {
 	}
 	connect(t, s, head).mustBe(503)
 }
+
+// Where a viewer is that speaks is remembered while it is connected, of a bounded number
+// of them, and not for who has its slot next.
+func TestSpeakersAddresses(t *testing.T) {
+	s := start(t, func(c *config.Config) { c.Loops, c.CommentRate, c.AddressRate, c.AddressBurst = 1, 0, 1e6, 1e6 })
+	h := s.handlers[0]
+	v := join(t, s, "r")
+	v.say(`{"type":"comment","text":"x"}`)
+	v.expect("batch")
+	on(t, h, func() {
+		if got := h.spoke[0].address().String(); len(h.spoke) != 1 || got != "127.0.0.1" {
+			t.Errorf("%d remembered, the speaker is at %s", len(h.spoke), got)
+		}
+	})
+	v.Close()
+	await(t, "it is forgotten", func() (none bool) {
+		on(t, h, func() { none = len(h.spoke) == 0 })
+		return none
+	})
+	v = join(t, s, "r")
+	on(t, h, func() {
+		for i := range spokeMost {
+			h.spoke[poller.Slot(1000+i)] = addressKey{}
+		}
+	})
+	v.say(`{"type":"comment","text":"y"}`)
+	v.expect("batch")
+	on(t, h, func() {
+		if len(h.spoke) != 1 {
+			t.Errorf("%d remembered, of %d places", len(h.spoke), spokeMost)
+		}
+	})
+}

@@ -43,13 +43,14 @@ type handler struct {
 	// Addresses of viewers, where they are not their sockets' or are counted; nil = none.
 	addresses []*[chunkSessions]addressKey
 
-	scratch  moderation.Scratch       // of the comment at hand
-	whole    wsproto.Assembler        // of messages in one frame, about which nothing is remembered
-	partials map[poller.Slot]*partial // what connections have begun and not finished
-	persons  persons                  // viewers who are no guests
-	pushed   pushed                   // goim viewers to whom something may be pushed
-	asked    map[poller.Slot]*asking  // viewers about whom the site is being asked
-	backlog  []poller.Handle          // connections with frames at hand, in rotation
+	scratch  moderation.Scratch         // of the comment at hand
+	whole    wsproto.Assembler          // of messages in one frame, about which nothing is remembered
+	partials map[poller.Slot]*partial   // what connections have begun and not finished
+	persons  persons                    // viewers who are no guests
+	pushed   pushed                     // goim viewers to whom something may be pushed
+	asked    map[poller.Slot]*asking    // viewers about whom the site is being asked
+	spoke    map[poller.Slot]addressKey // where those are who spoke lately, without markAddressed
+	backlog  []poller.Handle            // connections with frames at hand, in rotation
 
 	lingering    int // connections that were turned away and are not closed yet
 	waitedBefore int // how many of the backlog were there at the end of the last turn
@@ -83,6 +84,7 @@ func newHandler(s *Server, l *poller.Loop) *handler {
 		persons:  newPersons(),
 		pushed:   newPushed(),
 		asked:    make(map[poller.Slot]*asking),
+		spoke:    make(map[poller.Slot]addressKey),
 	}
 	h.adoptRules()
 	h.shard = room.NewShard(s.hub, l.Index(), loopWriter{h})
@@ -185,6 +187,7 @@ func (h *handler) Closed(s poller.Slot, r poller.Reason) {
 	h.persons.forget(s)
 	h.pushed.forget(s)
 	delete(h.asked, s)
+	delete(h.spoke, s)
 	h.placeOf(s).giveBack()
 	if c.is(markTurnedAway) {
 		h.lingering--

@@ -40,7 +40,7 @@ func (h *handler) judge(s poller.Slot, r *room.Room, c *room.Comment) moderation
 		who.User = h.publicID(s)
 	}
 	if address {
-		who.Address = h.address(s)
+		who.Address = h.speakerAddress(s)
 	}
 	return h.server.desk.Judge(&h.scratch, r.Name(), set, &who, c.Text, h.loop.Now())
 }
