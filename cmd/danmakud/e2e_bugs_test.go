@@ -368,7 +368,8 @@ func (v *viewer) expectClose(pong string, code int) error {
 // after the first storm, however many follow.
 func TestB16_MemoryComesBack(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, "--comment-rate=0", "--loops=2")
+	s := startServer(t, "--comment-rate=0", "--loops=2",
+		"--handshake-timeout=10m", "--message-timeout=10m", "--idle-timeout=0") // nobody is cut off while the machine is slow
 	// live is the heap just behind a collection: the profile as text tells it
 	// before the profile itself allocates.
 	live := func() (bytes int) {
