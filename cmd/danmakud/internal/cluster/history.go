@@ -45,12 +45,13 @@ var errStream = errors.New("the stream is no history of rooms")
 // history is what JetStream keeps. Any goroutine, but for what is said to be
 // RoutineHistory's.
 type history struct {
-	options *Options
-	queue   outbox
-	stream  atomic.Pointer[opened] // nil = not there at present
-	warned  rareness
-	js      jetstream.JetStream // made with the first stream; owned by who opens
-	missed  bool                // it was said that there is none; likewise
+	options  *Options
+	queue    outbox
+	patience time.Duration          // readTime; fixed before anybody reads
+	stream   atomic.Pointer[opened] // nil = not there at present
+	warned   rareness
+	js       jetstream.JetStream // made with the first stream; owned by who opens
+	missed   bool                // it was said that there is none; likewise
 
 	written atomic.Uint64 // messages
 	refused atomic.Uint64 // messages that the stream did not take
@@ -83,7 +84,7 @@ func newHistory(o *Options, shardOf func(room string) uint32) *history {
 	if o.HistoryBatches <= 0 {
 		return nil
 	}
-	h := &history{options: o}
+	h := &history{options: o, patience: readTime}
 	h.queue = newOutbox(o.QueueMax, shardOf)
 	h.queue.keeps = true
 	return h

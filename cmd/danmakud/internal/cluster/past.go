@@ -52,7 +52,7 @@ func (n *Node) readNow(ctx context.Context, name string) []room.Heard {
 		h.unread.Add(1)
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, readTime)
+	ctx, cancel := context.WithTimeout(ctx, h.patience)
 	defer cancel()
 	heard, err := n.pull(ctx, s, name)
 	switch {
