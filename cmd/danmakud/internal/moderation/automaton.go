@@ -16,15 +16,25 @@ type automaton struct {
 	states []state
 	first  []int32 // by code: the state after the root and that code
 	ends   []end   // index 0 is not used
+	filter *filter
 }
 
 // state has 16 bytes, four to a cache line: a step reads one or two.
 type state struct {
 	base  int32  // where its children are
 	check int32  // whose child it is; -1 = free
-	fail  int32  // the state of the longest suffix that is in the trie too
+	link  uint32 // see fail and depth
 	ends  uint32 // index of the first word that ends here, 0 = none
 }
+
+// failBits are those of state.link that hold the state of the longest suffix that is in
+// the trie too; above them is the depth.
+const failBits = 29
+
+func (s *state) fail() int32 { return int32(s.link & (1<<failBits - 1)) }
+
+// depth is how many characters lead to it from the root, filterRunes if they are more.
+func (s *state) depth() int { return int(s.link >> failBits) }
 
 // end is a word that ends at a state, and the next one that does.
 type end struct {
@@ -48,6 +58,7 @@ func newAutomaton(words []word) (*automaton, error) {
 	if err := a.number(words); err != nil {
 		return nil, err
 	}
+	a.filter = newFilter(words)
 	t := newTrie(a, words)
 	t.place()
 	t.link()
@@ -97,8 +108,65 @@ func (a *automaton) code(r rune) int32 {
 	return int32(a.codes[r])
 }
 
-// run goes on from state s with runes[i] until words end or the text does. It returns the
-// state, and where in runes it is then.
+// place is where a search for words stands in a text. It begins with newPlace.
+type place struct {
+	state int32
+	at    int // what is before this is dealt with
+	// begin is the last place at which the filter says a word may begin: the word, if
+	// there is one, began before at or begins there.
+	begin int
+}
+
+func newPlace() place { return place{begin: -1} }
+
+// find goes on to where the next words end, which p.state then has. It reports false if
+// none do up to the end. Where there are ideographs and the like it steps through no more
+// of the text than lies between where the filter lets a word begin and where it turns out
+// that there is none. Of an alphabet most short beginnings are those of some word, and
+// asking would cost more than stepping.
+func (a *automaton) find(p *place, runes []rune) bool {
+	for p.at < len(runes) {
+		if runes[p.at] < alphabetsEnd {
+			p.state, p.at = a.run(p.state, runes[:alphabet(runes, p.at)], p.at)
+		} else {
+			a.skip(p, runes)
+			p.state = a.step(p.state, runes[p.at])
+			p.at++
+		}
+		if a.states[p.state].ends != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// skip goes on to where the filter lets a word begin, if none can have begun before p.at.
+func (a *automaton) skip(p *place, runes []rune) {
+	// What led to this state is the longest part of the text before p.at with which a word
+	// begins. If that is shorter than a key of the filter, it knows more.
+	depth := a.states[p.state].depth()
+	if from := p.at - depth; depth < filterRunes && p.begin < from {
+		if p.begin = a.filter.next(runes, from); p.begin >= p.at {
+			p.state, p.at = 0, p.begin
+		}
+	}
+}
+
+// alphabetsEnd is where the scripts of East Asia begin; emoji and the like are above.
+const alphabetsEnd = 0x2E80
+
+// alphabet returns where the letters that begin at runes[i] end, or are enough for a call:
+// to look at more each time that a word ends would be too much.
+func alphabet(runes []rune, i int) int {
+	const enough = 16
+	for most := min(len(runes), i+enough); i < most && runes[i] < alphabetsEnd; {
+		i++
+	}
+	return i
+}
+
+// run is find without the filter: it goes on from state s with runes[i] until words end
+// or the text does. It returns the state, and where in runes it is then.
 func (a *automaton) run(s int32, runes []rune, i int) (state int32, to int) {
 	states, low, first := a.states, a.low, a.first
 	for ; i < len(runes); i++ {
@@ -115,16 +183,32 @@ func (a *automaton) run(s int32, runes []rune, i int) (state int32, to int) {
 			s = 0
 		case uint32(child) < uint32(len(states)) && states[child].check == s:
 			s = child
-		case at.fail == 0: // so do most, and then it is one look and not another round
+		case at.fail() == 0: // so do most, and then it is one look and not another round
 			s = first[c]
 		default:
-			s = a.follow(at.fail, c)
+			s = a.follow(at.fail(), c)
 		}
 		if states[s].ends != 0 {
 			return s, i + 1
 		}
 	}
 	return s, i
+}
+
+// step returns the state after s and a character.
+func (a *automaton) step(s int32, r rune) int32 {
+	c := a.code(r)
+	at := &a.states[s]
+	child := at.base + c
+	switch {
+	case c == 0:
+		return 0
+	case uint32(child) < uint32(len(a.states)) && a.states[child].check == s:
+		return child
+	case at.fail() == 0: // so do most, and then it is one look and not another round
+		return a.first[c]
+	}
+	return a.follow(at.fail(), c)
 }
 
 // follow returns the state after s and a code, which is not 0.
@@ -137,12 +221,12 @@ func (a *automaton) follow(s int32, c int32) int32 {
 		if s == 0 {
 			return 0
 		}
-		s = at.fail
+		s = at.fail()
 	}
 }
 
 // bytes is the memory it holds.
 func (a *automaton) bytes() int {
 	const stateSize, endSize, codeSize, codesEntry = 16, 8, 2, 16
-	return len(a.states)*stateSize + len(a.ends)*endSize + len(a.first)*4 + len(a.low)*codeSize + len(a.codes)*codesEntry
+	return len(a.states)*stateSize + len(a.ends)*endSize + len(a.first)*4 + len(a.low)*codeSize + len(a.codes)*codesEntry + a.filter.bytes()
 }

@@ -226,7 +226,7 @@ func (d *Desk) Key(text string) uint64 {
 	if !ok {
 		sc = new(Scratch)
 	}
-	sc.fold(text)
+	sc.foldBare(text)
 	key := sc.key(d.seed)
 	d.scratches.Put(sc)
 	return key

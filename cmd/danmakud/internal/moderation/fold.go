@@ -13,14 +13,16 @@ import (
 // The zero value is ready; one goroutine at a time.
 type Scratch struct {
 	// runes is the text as words are looked for in it, and origins, of the same
-	// length, where each of them came from.
+	// length, where each of them came from. See trace.
 	runes   []rune
 	origins []origin
+	bare    bool   // there are no origins
+	text    string // from which they can be made then
+	// aparts has the index in runes before which a visible separator stands, for each of
+	// those, in order.
+	aparts []int32
 
-	squeezed  []byte // the text as comments are compared, see squeezedRune
-	last      rune   // the last of squeezed
-	run       int    // how many of it there were
-	separator bool   // a visible separator came behind the last of runes
+	squeezed []byte // the text as comments are compared, see squeezedRune
 
 	iter   norm.Iter // unlike Append it allocates nothing
 	normal []byte    // a segment normalized,
@@ -31,11 +33,7 @@ type Scratch struct {
 }
 
 // origin is where a folded code point came from: the bytes of the text.
-type origin struct {
-	start, end uint32
-	apart      bool // a visible separator stands before it
-	letter     bool // see foldLetter
-}
+type origin struct{ start, end uint32 }
 
 // fold brings text into the form in which words are looked for: NFKC, case folded,
 // without separators and what is not to be seen. Afterwards sc.runes and
@@ -67,65 +65,137 @@ func (sc *Scratch) fold(text string) {
 	}
 }
 
+// foldBare is fold without the origins, which most texts do not need: trace makes them.
+func (sc *Scratch) foldBare(text string) {
+	sc.begin()
+	sc.text, sc.bare = text, true
+	foldings := theFoldings()
+	for i := 0; i < len(text); {
+		if i = sc.foldPlainlyBare(foldings, text, i); i >= len(text) {
+			return
+		}
+		f, size := foldings.at(text, i)
+		next, _ := foldings.at(text, i+size)
+		if (f|next)&foldJoins != 0 {
+			i = sc.foldJoined(text, i)
+			continue
+		}
+		for _, f := range foldings.several[f&foldRune] { // or it would not have stopped
+			sc.take(f, uint32(i), uint32(i+size))
+		}
+		i += size
+	}
+}
+
+// trace makes sc.origins if foldBare has left them out. Everything else stays as it is.
+func (sc *Scratch) trace() {
+	if sc.bare {
+		sc.fold(sc.text)
+	}
+}
+
 func (sc *Scratch) begin() {
 	sc.runes, sc.origins, sc.squeezed = sc.runes[:0], sc.origins[:0], sc.squeezed[:0]
-	sc.last, sc.run, sc.separator = -1, 0, false
+	sc.text, sc.bare, sc.aparts = "", false, sc.aparts[:0]
 }
 
 // foldPlainly takes code points from text[i] on, up to the first that becomes several or
 // may become one with others. f and size are the folding and the bytes of the one at
-// text[i]; it returns where it stopped, and those of the one there. Most of all texts go
-// this way and no other, so all is in one loop and in locals.
+// text[i]; it returns where it stopped, and those of the one there.
 func (sc *Scratch) foldPlainly(foldings *foldings, text string, i int, f folding, size int) (int, folding, int) {
-	sc.grow(len(text) - i)
-	n, q := len(sc.runes), len(sc.squeezed)
-	runes, origins, squeezed := sc.runes[:cap(sc.runes)], sc.origins[:cap(sc.origins)], sc.squeezed[:cap(sc.squeezed)]
-	last, run, apart := sc.last, sc.run, sc.separator
 	for f&(foldSeveral|foldJoins) == 0 && i < len(text) {
 		after := i + size
-		next, nextSize := folding(0), 0
-		if rest := text[after:]; len(rest) > 2 && rest[0]&0xF0 == 0xE0 && rest[0] > 0xE0 && rest[0] != 0xED && rest[1]&0xC0 == 0x80 && rest[2]&0xC0 == 0x80 {
-			next, nextSize = folding(rest[0]&0x0F)<<12|folding(rest[1]&0x3F)<<6|folding(rest[2]&0x3F), 3
-			if next-0x4E00 < 0x5200 { // an ideograph stays as it is
-				next |= foldWhole
-			} else {
-				next = foldings.table[next]
-			}
-		} else if len(rest) > 0 && rest[0] < utf8.RuneSelf {
-			next, nextSize = foldings.table[rest[0]], 1
-		} else {
-			next, nextSize = foldings.at(text, after)
-		}
+		next, nextSize := foldings.at(text, after)
 		if next&foldJoins != 0 {
 			break
 		}
-		r := rune(f & foldRune)
-		if f&(foldDrop|foldSpace) == 0 { // as squeeze
-			if r != last {
-				last, run = r, 0
-			}
-			if run++; run <= squeezedRun || r == '0' {
-				binary.LittleEndian.PutUint32(squeezed[q:], uint32(r))
-				q += squeezedRune
-			}
-		}
-		if f&^foldPlain == 0 { // as add
-			runes[n], origins[n] = r, origin{uint32(i), uint32(after), apart, f&foldLetter != 0}
-			n++
-			apart = false
-		} else if f&foldDrop == 0 {
-			apart = true
-		}
+		sc.take(f, uint32(i), uint32(after))
 		i, f, size = after, next, nextSize
 	}
-	sc.runes, sc.origins, sc.squeezed = runes[:n], origins[:n], squeezed[:q]
-	sc.last, sc.run, sc.separator = last, run, apart
 	return i, f, size
+}
+
+// foldPlainlyBare is foldPlainly without the origins, and returns where it stopped. Most of
+// all texts go this way and no other, so all is in one loop and in few locals. What changes
+// from one character to the next is computed rather than branched upon, as no processor
+// foretells it; only ideographs, which come in runs, have their own way.
+func (sc *Scratch) foldPlainlyBare(foldings *foldings, text string, i int) int {
+	if left := len(text) - i; cap(sc.runes)-len(sc.runes) < left || cap(sc.aparts)-len(sc.aparts) < left || cap(sc.squeezed)-len(sc.squeezed) < left*squeezedRune {
+		sc.grow(left)
+	}
+	begun, n, q := i, len(sc.runes), len(sc.squeezed)
+	runes, squeezed := sc.runes[:cap(sc.runes)], sc.squeezed[:cap(sc.squeezed)]
+	aparts, m := sc.aparts[:cap(sc.aparts)], len(sc.aparts)
+	last, repeats := sc.lastSqueezed(), false
+	for i < len(text) {
+		if r := ideograph(text, i); r != 0 {
+			if r == last {
+				repeats = repeats || repeated(squeezed[:q], r)
+			}
+			last = r
+			runes[n] = rune(r)
+			binary.LittleEndian.PutUint32(squeezed[q:q+squeezedRune], r)
+			n, q, i = n+1, q+squeezedRune, i+3
+			continue
+		}
+		f, size := foldings.table[text[i]], 1
+		if text[i] >= utf8.RuneSelf {
+			f, size = foldings.at(text, i)
+		}
+		if f&(foldSeveral|foldJoins) != 0 {
+			break
+		}
+		r, plain, parts, counts := uint32(f&foldRune), f.isPlain(), f.parts(), f.counts()
+		if r == last {
+			repeats = repeats || repeated(squeezed[:q], r)
+		}
+		last ^= (last ^ r) & -counts
+		runes[n] = rune(r)
+		binary.LittleEndian.PutUint32(squeezed[q:q+squeezedRune], r)
+		aparts[m] = int32(n)
+		n, m, q, i = n+int(plain), m+int(parts), q+int(counts*squeezedRune), i+size
+	}
+	sc.runes, sc.squeezed, sc.aparts = runes[:n], squeezed[:q], aparts[:m]
+	if i < len(text) && i > begun {
+		i = sc.giveBack(foldings, text, i)
+	}
+	if repeats {
+		sc.squeezeAgain()
+	}
+	return i
+}
+
+// giveBack takes back the code point that ends at text[i], if the one behind it may join
+// it, and returns where it stopped then. sc.squeezed still has all there was.
+func (sc *Scratch) giveBack(foldings *foldings, text string, i int) int {
+	if f, _ := foldings.at(text, i); f&foldJoins == 0 {
+		return i
+	}
+	_, size := utf8.DecodeLastRuneInString(text[:i])
+	i -= size
+	f, _ := foldings.at(text, i)
+	sc.runes = sc.runes[:len(sc.runes)-int(f.isPlain())]
+	sc.aparts = sc.aparts[:len(sc.aparts)-int(f.parts())]
+	sc.squeezed = sc.squeezed[:len(sc.squeezed)-int(f.counts()*squeezedRune)]
+	return i
+}
+
+// ideograph returns the code point at text[i] if it is one of those ideographs that stay
+// as they are, or 0. All that is left out of its bytes is in one number.
+func ideograph(text string, i int) uint32 {
+	if i >= len(text)-2 || int8(text[i+1]) >= -0x40 || int8(text[i+2]) >= -0x40 { // as 10xxxxxx is
+		return 0
+	}
+	r := uint32(text[i])<<12 + uint32(text[i+1])<<6 + uint32(text[i+2]) - 0xE2080
+	if r-0x4E00 >= 0x5200 {
+		return 0
+	}
+	return r
 }
 
 // grow makes space for so many code points.
 func (sc *Scratch) grow(n int) {
-	sc.runes, sc.origins = slices.Grow(sc.runes, n), slices.Grow(sc.origins, n)
+	sc.runes, sc.aparts = slices.Grow(sc.runes, n), slices.Grow(sc.aparts, n)
 	sc.squeezed = slices.Grow(sc.squeezed, n*squeezedRune)
 }
 
@@ -243,7 +313,7 @@ func (sc *Scratch) leave(f folding) {
 	if f&foldDrop != 0 {
 		return
 	}
-	sc.separator = true
+	sc.aparts = append(sc.aparts, int32(len(sc.runes)))
 	if f&foldMark != 0 {
 		sc.squeeze(rune(f & foldRune))
 	}
@@ -255,8 +325,9 @@ func (sc *Scratch) add(f folding, start, end uint32) {
 	r := rune(f & foldRune)
 	sc.squeeze(r)
 	sc.runes = append(sc.runes, r)
-	sc.origins = append(sc.origins, origin{start, end, sc.separator, f&foldLetter != 0})
-	sc.separator = false
+	if !sc.bare {
+		sc.origins = append(sc.origins, origin{start, end})
+	}
 }
 
 const (
@@ -267,12 +338,35 @@ const (
 // squeeze adds r to the text as it is compared: of a run there are two at most, so
 // that 哈哈哈哈 is 哈哈 and 66666 is 66. Zeros stay, 100 is not 1000.
 func (sc *Scratch) squeeze(r rune) {
-	if r != sc.last {
-		sc.last, sc.run = r, 0
-	}
-	if sc.run++; sc.run <= squeezedRun || r == '0' {
+	if r == '0' || !repeated(sc.squeezed, uint32(r)) {
 		sc.squeezed = binary.LittleEndian.AppendUint32(sc.squeezed, uint32(r))
 	}
+}
+
+// repeated reports whether the last two of squeezed are r.
+func repeated(squeezed []byte, r uint32) bool {
+	n := len(squeezed)
+	return n >= squeezedRun*squeezedRune &&
+		binary.LittleEndian.Uint32(squeezed[n-squeezedRune:]) == r &&
+		binary.LittleEndian.Uint32(squeezed[n-squeezedRun*squeezedRune:]) == r
+}
+
+// squeezeAgain squeezes all that is in sc.squeezed.
+func (sc *Scratch) squeezeAgain() {
+	all := sc.squeezed
+	sc.squeezed = all[:0]
+	for i := 0; i < len(all); i += squeezedRune {
+		sc.squeeze(rune(binary.LittleEndian.Uint32(all[i:])))
+	}
+}
+
+// lastSqueezed returns what squeeze added last, or what is no character.
+func (sc *Scratch) lastSqueezed() uint32 {
+	n := len(sc.squeezed)
+	if n == 0 {
+		return ^uint32(0)
+	}
+	return binary.LittleEndian.Uint32(sc.squeezed[n-squeezedRune:])
 }
 
 // key returns what is equal for texts that say the same after fold, and never 0
@@ -287,6 +381,6 @@ func (sc *Scratch) key(seed maphash.Seed) uint64 {
 // foldWord returns a word of a list in the form in which it is looked for; it
 // lives until the next call of fold.
 func (sc *Scratch) foldWord(word string) []rune {
-	sc.fold(word)
+	sc.foldBare(word)
 	return sc.runes
 }

@@ -15,15 +15,17 @@ type folding uint32
 
 const (
 	foldRune    folding = 1<<21 - 1
-	foldDrop    folding = 1 << 21 // nothing to be seen: zero width, formatting, variation selectors
-	foldSpace   folding = 1 << 22 // white space
-	foldMark    folding = 1 << 23 // punctuation and the like: says something, but no word has it
-	foldJoins   folding = 1 << 24 // may join the one before it: see Scratch.foldSlow
-	foldLetter  folding = 1 << 25 // of a script that puts spaces between words, or a digit
-	foldSeveral folding = 1 << 26 // becomes several: the low bits are an index into foldings.several
-	foldMarks   folding = 1 << 27 // of foldJoins: nothing but what compose knows happens to it
-	foldWhole   folding = 1 << 28 // is not made of others: compose may begin with it
+	foldDrop    folding = 1 << foldDropBit  // nothing to be seen: zero width, formatting, variation selectors
+	foldSpace   folding = 1 << foldSpaceBit // white space
+	foldMark    folding = 1 << foldMarkBit  // punctuation and the like: says something, but no word has it
+	foldJoins   folding = 1 << 24           // may join the one before it: see Scratch.foldSlow
+	foldLetter  folding = 1 << 25           // of a script that puts spaces between words, or a digit
+	foldSeveral folding = 1 << 26           // becomes several: the low bits are an index into foldings.several
+	foldMarks   folding = 1 << 27           // of foldJoins: nothing but what compose knows happens to it
+	foldWhole   folding = 1 << 28           // is not made of others: compose may begin with it
 	foldPlain           = foldRune | foldLetter | foldWhole
+
+	foldDropBit, foldSpaceBit, foldMarkBit = 21, 22, 23
 )
 
 // tableEnd is where the table ends; above it are rare ideographs.
@@ -120,3 +122,14 @@ func invisible(r rune) bool {
 	}
 	return r == '\u2800' // a Braille pattern without a dot
 }
+
+// isPlain is 1 if words may have it, else 0.
+func (f folding) isPlain() uint32 { return uint32(f>>foldDropBit|f>>foldSpaceBit|f>>foldMarkBit)&1 ^ 1 }
+
+// parts is 1 if it is a visible separator, else 0.
+func (f folding) parts() uint32 {
+	return uint32(f>>foldSpaceBit|f>>foldMarkBit) & 1 &^ uint32(f>>foldDropBit)
+}
+
+// counts is 1 if it counts when comments are compared, else 0.
+func (f folding) counts() uint32 { return uint32(f>>foldDropBit|f>>foldSpaceBit)&1 ^ 1 }

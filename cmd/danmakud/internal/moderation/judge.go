@@ -119,7 +119,7 @@ func (d *Desk) examine(rules *rules, sc *Scratch, in string, v *Verdict) {
 	if words.find == nil && rules.duplicates == 0 {
 		return
 	}
-	sc.fold(v.Text)
+	sc.foldBare(v.Text)
 	list := words.scan(sc, in)
 	if list < 0 {
 		return
@@ -135,7 +135,7 @@ func (d *Desk) examine(rules *rules, sc *Scratch, in string, v *Verdict) {
 	case listMask:
 		v.Text = string(sc.mask(v.Text))
 		if rules.duplicates > 0 {
-			sc.fold(v.Text)
+			sc.foldBare(v.Text)
 		}
 		d.masked.Add(1)
 	}

@@ -1,6 +1,9 @@
 package moderation
 
-import "unicode/utf8"
+import (
+	"slices"
+	"unicode/utf8"
+)
 
 // maskSign stands for each character that is masked.
 const maskSign = '*'
@@ -13,28 +16,27 @@ type hit struct{ from, to int }
 // do, or "club admin" would have "bad" in it; scripts that write without spaces
 // have no such places.
 func (sc *Scratch) stands(h hit) bool {
-	whole := true
-	for i := h.from + 1; i < h.to; i++ {
-		if sc.origins[i].apart {
-			whole = false
-			break
-		}
-	}
+	inside, _ := slices.BinarySearch(sc.aparts, int32(h.from+1))
+	whole := inside == len(sc.aparts) || int(sc.aparts[inside]) >= h.to
 	return whole || sc.boundary(h.from) && sc.boundary(h.to)
 }
 
 // boundary reports whether a word may begin at, or end before, sc.runes[i].
 func (sc *Scratch) boundary(i int) bool {
-	if i == 0 || i == len(sc.runes) || sc.origins[i].apart {
+	if i == 0 || i == len(sc.runes) {
 		return true
 	}
-	return !sc.origins[i-1].letter || !sc.origins[i].letter
+	if _, apart := slices.BinarySearch(sc.aparts, int32(i)); apart {
+		return true
+	}
+	return foldingFolded(sc.runes[i-1])&foldLetter == 0 || foldingFolded(sc.runes[i])&foldLetter == 0
 }
 
 // mask returns text with the characters of all sc.hits as '*'. Separators between
 // them stay; what is not to be seen goes. The result lives until the next call.
 func (sc *Scratch) mask(text string) []byte {
 	sc.masked = sc.masked[:0]
+	sc.trace()
 	copied := uint32(0) // text[:copied] is dealt with
 	upTo := 0           // so are all hits below this index of sc.runes
 	for _, h := range sc.mergedHits() {

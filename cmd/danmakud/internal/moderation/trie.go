@@ -129,10 +129,12 @@ func (t *trie) link() {
 	for _, b := range t.queue[1:] {
 		parent := t.states[b.state].check
 		r := t.words[b.from].runes[b.depth-1]
+		fail := int32(0)
 		if parent != 0 {
-			t.states[b.state].fail = t.follow(t.states[parent].fail, t.code(r))
+			fail = t.follow(t.states[parent].fail(), t.code(r))
 		}
-		t.join(b.state, t.states[t.states[b.state].fail].ends)
+		t.states[b.state].link = uint32(fail) | uint32(min(b.depth, filterRunes))<<failBits
+		t.join(b.state, t.states[fail].ends)
 	}
 }
 

@@ -66,12 +66,8 @@ func (s *wordSet) scan(sc *Scratch, in string) (strictest int) {
 		return -1
 	}
 	strictest = -1
-	at := int32(0)
-	for i := 0; i < len(sc.runes); {
-		if at, i = s.find.run(at, sc.runes, i); s.find.states[at].ends == 0 {
-			break
-		}
-		strictest = s.take(sc, at, i, active, strictest)
+	for at := newPlace(); s.find.find(&at, sc.runes); {
+		strictest = s.take(sc, at.state, at.at, active, strictest)
 		if strictest >= 0 && s.action[strictest] == listReject {
 			break // there is nothing stricter
 		}

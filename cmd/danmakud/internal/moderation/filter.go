@@ -1,0 +1,76 @@
+package moderation
+
+import "math/bits"
+
+// filter tells of most places in a text that no word begins there, from the characters
+// at that place alone. The steps of an automaton wait for each other, and each for
+// memory; these do not, so that many are under way at once.
+//
+// It is a Bloom filter of the first filterRunes characters of each word, or all of
+// them if there are fewer: a key has two bits of one of its cells.
+type filter struct {
+	cells [1 << filterBits]uint64
+	one   bool // there are keys of one character
+}
+
+const (
+	// filterRunes is how many characters of a word are looked at. Of those with letters
+	// less would stop little: if there are many, most of three in a row begin some.
+	filterRunes = 4
+	// filterBits makes 256 KiB, which is for 100,000 words what a core has at hand, and
+	// lets one place in a hundred through.
+	filterBits = 15
+)
+
+func newFilter(words []word) *filter {
+	f := new(filter)
+	for _, w := range words {
+		key := w.runes[:min(len(w.runes), filterRunes)]
+		h := uint32(0)
+		for _, r := range key {
+			h = filterHash(h, filterMix(r))
+		}
+		f.cells[h>>(32-filterBits)] |= 1<<(h&63) | 1<<(h>>6&63)
+		f.one = f.one || len(key) == 1
+	}
+	return f
+}
+
+func filterMix(r rune) uint32 { return uint32(r) * 0x9E3779B1 } // odd, and of no meaning
+
+// filterHash is the hash of a key with one more character.
+func filterHash(h, mixed uint32) uint32 { return bits.RotateLeft32(h, 5) ^ mixed }
+
+// next returns the first place from i on at which a word may begin. The last three are
+// always of those: they are too few to be worth a way of their own.
+func (f *filter) next(runes []rune, i int) int {
+	if len(runes)-i < filterRunes {
+		return i
+	}
+	a, b, c := filterMix(runes[i]), filterMix(runes[i+1]), filterMix(runes[i+2])
+	for _, r := range runes[i+3:] {
+		d := filterMix(r)
+		h2 := filterHash(a, b)
+		h3 := filterHash(h2, c)
+		h4 := filterHash(h3, d)
+		// A bit is nearly always enough, and one that is looked at with a branch is cheap.
+		if cell := f.cells[h4>>(32-filterBits)]; cell>>(h4&63)&1 != 0 && cell>>(h4>>6&63)&1 != 0 {
+			break
+		}
+		if cell := f.cells[h3>>(32-filterBits)]; cell>>(h3&63)&1 != 0 && cell>>(h3>>6&63)&1 != 0 {
+			break
+		}
+		if cell := f.cells[h2>>(32-filterBits)]; cell>>(h2&63)&1 != 0 && cell>>(h2>>6&63)&1 != 0 {
+			break
+		}
+		if cell := f.cells[a>>(32-filterBits)]; f.one && cell>>(a&63)&1 != 0 && cell>>(a>>6&63)&1 != 0 {
+			break
+		}
+		a, b, c = b, c, d
+		i++
+	}
+	return i
+}
+
+// bytes is the memory it holds.
+func (f *filter) bytes() int { return len(f.cells) * 8 }
