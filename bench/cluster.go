@@ -74,6 +74,7 @@ type clusterJudgement struct {
 	WithNode  int64 // said to a node that ended before it told anybody
 	Moved     int64 // viewers who have been on several nodes
 	SeenTwice int64 // comments that a viewer got again on its next node, and passed over by id
+	Told      int64 // comments that viewers who moved were told they missed
 	Faults    faults
 }
 
@@ -234,7 +235,7 @@ func (c *clusterJudgement) complete(v *nodeView, h *heard, n, room int, top map[
 // travellers judges the viewers of a fleet who have been on several nodes: each batch of
 // every stay, and that all stays together have every comment.
 func (c *clusterJudgement) travellers(nodes []nodeView, logs [][]*heard, n int, outage span) {
-	covers := map[string]int64{} // overlap by stays, -1 = incomplete
+	covers := map[string]covered{} // by stays
 	for _, r := range nodes[n].results {
 		for i := range r.Viewers {
 			w := &r.Viewers[i]
@@ -250,18 +251,19 @@ func (c *clusterJudgement) travellers(nodes []nodeView, logs [][]*heard, n int, 
 			for at := range w.Stays {
 				s := &w.Stays[at]
 				c.stay(w, s, logs[s.Node][room].truth, at == len(w.Stays)-1)
-				key += fmt.Sprint(" ", s.Node, s.Welcome, s.Next)
+				key += fmt.Sprint(" ", s.Node, s.Welcome, s.Next, s.Skips)
 			}
-			twice, ok := covers[key]
+			all, ok := covers[key]
 			if !ok {
-				twice = c.cover(nodes, logs, room, w.Stays, outage)
-				covers[key] = twice
+				all = cover(nodes, logs, room, w.Stays, outage)
+				covers[key] = all
 			}
-			if twice < 0 {
+			c.Told += all.told
+			if all.missing > 0 {
 				c.Faults.add(missing, 1, "viewer %d of node %d: something is in none of the batches that it got on its nodes", w.Viewer, n)
 				continue
 			}
-			c.SeenTwice += twice
+			c.SeenTwice += all.twice
 		}
 	}
 }
@@ -290,36 +292,51 @@ func (c *clusterJudgement) stay(w *viewerResult, s *stay, t *roomTruth, last boo
 	}
 }
 
-// cover says how many comments were in the batches of more than one stay; -1 if one that
-// the nodes have is in none. What was said while there was no bus may be.
-func (c *clusterJudgement) cover(nodes []nodeView, logs [][]*heard, room int, stays []stay, outage span) int64 {
-	got := map[stampKey]int{}
+// covered is what all stays of a viewer together had, in comments.
+type covered struct {
+	twice   int64 // were in the batches of more than one stay, counted for each but the first
+	told    int64 // were in batches alone that it was told it missed
+	missing int64 // are in none
+}
+
+// cover holds all stays of a viewer against what the nodes have. What was said while
+// there was no bus may be missing.
+func cover(nodes []nodeView, logs [][]*heard, room int, stays []stay, outage span) (all covered) {
+	got, told := map[stampKey]int64{}, map[stampKey]bool{}
 	for _, s := range stays {
 		h := logs[s.Node][room]
 		for seq := s.Welcome + 1; seq < s.Next; seq++ {
-			if slices.ContainsFunc(s.Skips, func(k skipRange) bool { return seq >= k.From && seq <= k.To }) {
-				continue
-			}
+			skipped := slices.ContainsFunc(s.Skips, func(k skipRange) bool { return seq >= k.From && seq <= k.To })
 			for _, x := range h.said[seq] {
-				got[x.stampKey]++
+				if skipped {
+					told[x.stampKey] = true
+				} else {
+					got[x.stampKey]++
+				}
 			}
 		}
 	}
+	missing := map[stampKey]bool{}
 	for n := range nodes {
 		if nodes[n].gone {
 			continue
 		}
 		for _, batch := range logs[n][room].said {
 			for _, x := range batch {
-				if got[x.stampKey] == 0 && !outage.has(x.intended) {
-					return -1
+				if got[x.stampKey] == 0 && !told[x.stampKey] && !outage.has(x.intended) {
+					missing[x.stampKey] = true
 				}
 			}
 		}
 	}
-	twice := int64(0)
-	for _, n := range got {
-		twice += int64(n - 1)
+	for k := range told {
+		if got[k] == 0 {
+			all.told++
+		}
 	}
-	return twice
+	for _, n := range got {
+		all.twice += n - 1
+	}
+	all.missing = int64(len(missing))
+	return all
 }

@@ -193,6 +193,36 @@ func TestClusterOutage(t *testing.T) {
 	}
 }
 
+// TestCover: what a viewer who moved was told it missed is not lost, and is counted.
+func TestCover(t *testing.T) {
+	t.Parallel()
+	c := [][3]int64{{0, 1, 100}, {0, 2, 200}, {0, 3, 300}}
+	nodes := []nodeView{
+		{plan: &plan{Rooms: 1, Viewers: 1}, results: roomOfNode(3, c[:1], c[1:2], c[2:])},
+		{plan: &plan{Rooms: 1, Viewers: 1}, results: roomOfNode(3, c[:2], c[2:])},
+	}
+	logs := [][]*heard{gather(&nodes[0]), gather(&nodes[1])}
+	second := []skipRange{{From: 2, To: 2, Comments: 1}}
+	for _, tc := range []struct {
+		name  string
+		stays []stay
+		want  covered
+	}{
+		{"all on one node", []stay{{Node: 0, Next: 4}}, covered{}},
+		{"the last is missing", []stay{{Node: 0, Next: 3}}, covered{missing: 1}},
+		{"told", []stay{{Node: 0, Next: 4, Skips: second}}, covered{told: 1}},
+		{"told, and got on the next node", []stay{{Node: 0, Next: 3, Skips: second}, {Node: 1, Next: 3}}, covered{twice: 1}},
+		{"told on the next node", []stay{{Node: 0, Next: 3}, {Node: 1, Next: 3, Skips: second}}, covered{twice: 2, told: 1}},
+	} {
+		if got := cover(nodes, logs, 0, tc.stays, span{}); got != tc.want {
+			t.Errorf("%s: %+v, want %+v", tc.name, got, tc.want)
+		}
+	}
+	if got := cover(nodes, logs, 0, []stay{{Node: 0, Next: 3}}, span{250, 350}); got != (covered{}) {
+		t.Errorf("said without a bus: %+v", got)
+	}
+}
+
 // TestSaidCoding: what a worker says of its batches comes back.
 func TestSaidCoding(t *testing.T) {
 	t.Parallel()

@@ -13,7 +13,7 @@ func (c *cluster) judge(j *clusterJudgement) {
 		Name: "all nodes together", Rooms: int64(o.rooms), DurationS: c.session.since(), Faults: j.Faults.Counts, Examples: j.Faults.Examples,
 		Received: Counts{Comments: j.Comments},
 		Counters: map[string]int64{"comments": j.Comments, "batches": j.Batches, "unheard_without_bus": j.Unheard, "ended_with_node": j.WithNode,
-			"viewers_moved": j.Moved, "comments_again_passed_over": j.SeenTwice, "nats_in_msgs": m.after.InMsgs - m.before.InMsgs},
+			"viewers_moved": j.Moved, "comments_again_passed_over": j.SeenTwice, "comments_told_missed": j.Told, "nats_in_msgs": m.after.InMsgs - m.before.InMsgs},
 	})
 	bound := c.busBound()
 	rate := float64(m.after.InMsgs-m.before.InMsgs) / m.lasting.Seconds()
@@ -101,8 +101,8 @@ func (c *cluster) tables(j *clusterJudgement, rate, bound float64) {
 		})
 	}
 	card.Tables = append(card.Tables, t)
-	card.Tables = append(card.Tables, Table{Title: "All nodes", Columns: []string{"Comments", "Batches", "Viewers who moved", "Comments again, passed over", "Ended with a node", "Unheard without NATS"},
-		Rows: [][]string{{grouped(j.Comments), grouped(j.Batches), grouped(j.Moved), grouped(j.SeenTwice), grouped(j.WithNode), grouped(j.Unheard)}}})
+	card.Tables = append(card.Tables, Table{Title: "All nodes", Columns: []string{"Comments", "Batches", "Viewers who moved", "Comments again, passed over", "Too slow for, told", "Ended with a node", "Unheard without NATS"},
+		Rows: [][]string{{grouped(j.Comments), grouped(j.Batches), grouped(j.Moved), grouped(j.SeenTwice), grouped(j.Told), grouped(j.WithNode), grouped(j.Unheard)}}})
 	if len(c.events) > 0 {
 		card.Tables = append(card.Tables, Table{Title: "What happened", Columns: []string{"", ""}, Rows: c.events})
 	}
