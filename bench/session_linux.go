@@ -197,6 +197,7 @@ func (p *party) watch(name string, from, to int64) error {
 const (
 	settleComplete = 300 * time.Millisecond
 	settleSilent   = 2500 * time.Millisecond // longer than the longest tick
+	settleStalled  = 10 * time.Second        // where somebody did not keep up: a kernel asks a window that was shut again after seconds
 	settleLimit    = 60 * time.Second
 )
 
@@ -225,9 +226,12 @@ func (s *session) settle(parties ...*party) error {
 			bytes, still = all.Bytes, time.Now()
 			continue
 		}
-		quiet := time.Since(still)
+		quiet, enough := time.Since(still), settleSilent
+		if all.SkippedBatches > 0 {
+			enough = settleStalled
+		}
 		complete := len(s.crew.workers) == 1 && len(parties) == 1 && all.Distinct >= all.Sent
-		if quiet > settleSilent || complete && quiet > settleComplete {
+		if quiet > enough || complete && quiet > settleComplete {
 			return nil
 		}
 	}
