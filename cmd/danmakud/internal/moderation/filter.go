@@ -41,6 +41,13 @@ func filterMix(r rune) uint32 { return uint32(r) * 0x9E3779B1 } // odd, and of n
 // filterHash is the hash of a key with one more character.
 func filterHash(h, mixed uint32) uint32 { return bits.RotateLeft32(h, 5) ^ mixed }
 
+// has reports whether there may be a key with that hash. One bit is nearly always enough
+// to tell that there is none, and the branch upon it is cheap.
+func (f *filter) has(h uint32) bool {
+	cell := f.cells[h>>(32-filterBits)]
+	return cell>>(h&63)&1 != 0 && cell>>(h>>6&63)&1 != 0
+}
+
 // next returns the first place from i on at which a word may begin. The last three are
 // always of those: they are too few to be worth a way of their own.
 func (f *filter) next(runes []rune, i int) int {
@@ -53,17 +60,7 @@ func (f *filter) next(runes []rune, i int) int {
 		h2 := filterHash(a, b)
 		h3 := filterHash(h2, c)
 		h4 := filterHash(h3, d)
-		// A bit is nearly always enough, and one that is looked at with a branch is cheap.
-		if cell := f.cells[h4>>(32-filterBits)]; cell>>(h4&63)&1 != 0 && cell>>(h4>>6&63)&1 != 0 {
-			break
-		}
-		if cell := f.cells[h3>>(32-filterBits)]; cell>>(h3&63)&1 != 0 && cell>>(h3>>6&63)&1 != 0 {
-			break
-		}
-		if cell := f.cells[h2>>(32-filterBits)]; cell>>(h2&63)&1 != 0 && cell>>(h2>>6&63)&1 != 0 {
-			break
-		}
-		if cell := f.cells[a>>(32-filterBits)]; f.one && cell>>(a&63)&1 != 0 && cell>>(a>>6&63)&1 != 0 {
+		if f.has(h4) || f.has(h3) || f.has(h2) || f.one && f.has(a) {
 			break
 		}
 		a, b, c = b, c, d

@@ -13,11 +13,10 @@ import (
 // The zero value is ready; one goroutine at a time.
 type Scratch struct {
 	// runes is the text as words are looked for in it, and origins, of the same
-	// length, where each of them came from. See trace.
+	// length, where each of them came from.
 	runes   []rune
 	origins []origin
-	bare    bool   // there are no origins
-	text    string // from which they can be made then
+	bare    bool // there are no origins
 	// aparts has the index in runes before which a visible separator stands, for each of
 	// those, in order.
 	aparts []int32
@@ -41,37 +40,26 @@ type origin struct{ start, end uint32 }
 // next call. Nothing is allocated once sc has its size.
 func (sc *Scratch) fold(text string) {
 	sc.begin()
-	foldings := theFoldings()
-	f, size := foldings.at(text, 0)
-	for i := 0; i < len(text); {
-		i, f, size = sc.foldPlainly(foldings, text, i, f, size)
-		if i >= len(text) {
-			return
-		}
-		after := i + size
-		next, nextSize := foldings.at(text, after)
-		switch {
-		case (f|next)&foldJoins != 0:
-			after = sc.foldJoined(text, i)
-			next, nextSize = foldings.at(text, after)
-		case f&foldSeveral != 0:
-			for _, f := range foldings.several[f&foldRune] {
-				sc.take(f, uint32(i), uint32(after))
-			}
-		default:
-			sc.take(f, uint32(i), uint32(after))
-		}
-		i, f, size = after, next, nextSize
-	}
+	sc.foldParts(text)
 }
 
-// foldBare is fold without the origins, which most texts do not need: trace makes them.
+// foldBare is fold without the origins, which most texts do not need.
 func (sc *Scratch) foldBare(text string) {
 	sc.begin()
-	sc.text, sc.bare = text, true
+	sc.bare = true
+	sc.foldParts(text)
+}
+
+// foldParts is fold from sc.begin on.
+func (sc *Scratch) foldParts(text string) {
 	foldings := theFoldings()
 	for i := 0; i < len(text); {
-		if i = sc.foldPlainlyBare(foldings, text, i); i >= len(text) {
+		if sc.bare {
+			i = sc.foldPlainlyBare(foldings, text, i)
+		} else {
+			i = sc.foldPlainly(foldings, text, i)
+		}
+		if i >= len(text) {
 			return
 		}
 		f, size := foldings.at(text, i)
@@ -87,22 +75,15 @@ func (sc *Scratch) foldBare(text string) {
 	}
 }
 
-// trace makes sc.origins if foldBare has left them out. Everything else stays as it is.
-func (sc *Scratch) trace() {
-	if sc.bare {
-		sc.fold(sc.text)
-	}
-}
-
 func (sc *Scratch) begin() {
 	sc.runes, sc.origins, sc.squeezed = sc.runes[:0], sc.origins[:0], sc.squeezed[:0]
-	sc.text, sc.bare, sc.aparts = "", false, sc.aparts[:0]
+	sc.bare, sc.aparts = false, sc.aparts[:0]
 }
 
 // foldPlainly takes code points from text[i] on, up to the first that becomes several or
-// may become one with others. f and size are the folding and the bytes of the one at
-// text[i]; it returns where it stopped, and those of the one there.
-func (sc *Scratch) foldPlainly(foldings *foldings, text string, i int, f folding, size int) (int, folding, int) {
+// may become one with others, and returns where it stopped.
+func (sc *Scratch) foldPlainly(foldings *foldings, text string, i int) int {
+	f, size := foldings.at(text, i)
 	for f&(foldSeveral|foldJoins) == 0 && i < len(text) {
 		after := i + size
 		next, nextSize := foldings.at(text, after)
@@ -112,17 +93,14 @@ func (sc *Scratch) foldPlainly(foldings *foldings, text string, i int, f folding
 		sc.take(f, uint32(i), uint32(after))
 		i, f, size = after, next, nextSize
 	}
-	return i, f, size
+	return i
 }
 
-// foldPlainlyBare is foldPlainly without the origins, and returns where it stopped. Most of
-// all texts go this way and no other, so all is in one loop and in few locals. What changes
+// foldPlainlyBare is foldPlainly without the origins. Most of all texts go this way and no other, so all is in one loop and in few locals. What changes
 // from one character to the next is computed rather than branched upon, as no processor
 // foretells it; only ideographs, which come in runs, have their own way.
 func (sc *Scratch) foldPlainlyBare(foldings *foldings, text string, i int) int {
-	if left := len(text) - i; cap(sc.runes)-len(sc.runes) < left || cap(sc.aparts)-len(sc.aparts) < left || cap(sc.squeezed)-len(sc.squeezed) < left*squeezedRune {
-		sc.grow(left)
-	}
+	sc.grow(len(text) - i)
 	begun, n, q := i, len(sc.runes), len(sc.squeezed)
 	runes, squeezed := sc.runes[:cap(sc.runes)], sc.squeezed[:cap(sc.squeezed)]
 	aparts, m := sc.aparts[:cap(sc.aparts)], len(sc.aparts)

@@ -36,7 +36,7 @@ func (sc *Scratch) boundary(i int) bool {
 // them stay; what is not to be seen goes. The result lives until the next call.
 func (sc *Scratch) mask(text string) []byte {
 	sc.masked = sc.masked[:0]
-	sc.trace()
+	sc.fold(text)       // for the origins, which scan has done without
 	copied := uint32(0) // text[:copied] is dealt with
 	upTo := 0           // so are all hits below this index of sc.runes
 	for _, h := range sc.mergedHits() {
