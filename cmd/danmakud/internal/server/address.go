@@ -52,14 +52,11 @@ const spokeMost = 4096
 // asked once, not with each comment, which cost as much as a twentieth of all that
 // the server does. Loop goroutine only.
 func (h *handler) speakerAddress(s poller.Slot) netip.Addr {
-	if h.session(s).is(markAddressed) {
-		return h.addressColumn(s).address()
-	}
 	if k, ok := h.spoke[s]; ok {
 		return k.address()
 	}
 	a := h.address(s)
-	if a.IsValid() {
+	if a.IsValid() && !h.session(s).is(markAddressed) {
 		if len(h.spoke) >= spokeMost {
 			clear(h.spoke)
 		}
