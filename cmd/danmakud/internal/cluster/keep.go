@@ -118,12 +118,20 @@ func (n *Node) awaitKeep() jetstream.KeyValue {
 				n.options.Log.Warn("bus: what is decided is not kept in JetStream, which does not answer; it is asked now and then", "error", err.Error())
 			}
 		}
-		select {
-		case <-time.After(wait):
-		case <-n.ended.Done():
+		if !n.pause(wait) {
 			return nil
 		}
 		wait = min(keepSlower*wait, keepRetryMost)
+	}
+}
+
+// pause waits, and reports false if the node has ended meanwhile.
+func (n *Node) pause(d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-n.ended.Done():
+		return false
 	}
 }
 
@@ -145,7 +153,7 @@ func (n *Node) RoutineKeep() {
 	n.keeper.Store(&kv)
 	n.options.Log.Info("bus: what is decided is kept in JetStream", "bucket", kv.Bucket())
 	n.running.Add(1)
-	go n.RoutineWriteKept()
+	go n.RoutineWriteKept(kv)
 	for {
 		select {
 		case got, ok := <-watcher.Updates():
@@ -163,9 +171,8 @@ func (n *Node) RoutineKeep() {
 
 // RoutineWriteKept has JetStream keep what was decided here, also what was before it was
 // there, until the node ends. What it does not take is tried again.
-func (n *Node) RoutineWriteKept() {
+func (n *Node) RoutineWriteKept(kv jetstream.KeyValue) {
 	defer n.running.Done()
-	kv := *n.keeper.Load()
 	for wait := keepRetry; ; {
 		key, ok := n.unkept.take()
 		if !ok {
@@ -188,9 +195,7 @@ func (n *Node) RoutineWriteKept() {
 			n.drop(dropUnkept)
 			continue
 		}
-		select {
-		case <-time.After(wait):
-		case <-n.ended.Done():
+		if !n.pause(wait) {
 			return
 		}
 		wait = min(2*wait, unkeptRetryMost)
