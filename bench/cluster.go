@@ -116,10 +116,7 @@ func gather(v *nodeView) []*heard {
 	all := make([]*heard, v.plan.Rooms)
 	truths := scratch.collect(v.plan, v.results) // what it finds wrong judge has found, too
 	for i := range all {
-		all[i] = &heard{truth: truths[i], said: map[uint64][]said{}, last: map[uint32]uint32{}, first: map[uint32]uint32{}, ids: map[stampKey]uint64{}}
-	}
-	for _, h := range all {
-		h.unseen = h.truth.unknown[len(h.truth.batches)]
+		all[i] = &heard{truth: truths[i], unseen: truths[i].unknown[len(truths[i].batches)], said: map[uint64][]said{}, last: map[uint32]uint32{}, first: map[uint32]uint32{}, ids: map[stampKey]uint64{}}
 	}
 	for _, r := range v.results {
 		for i := range r.Viewers {
@@ -243,10 +240,7 @@ func (c *clusterJudgement) travellers(nodes []nodeView, logs [][]*heard, n int, 
 				continue
 			}
 			c.Moved++
-			room, missing := nodes[n].plan.roomOf(w.Viewer), faultLost
-			if slices.ContainsFunc(logs, func(on []*heard) bool { return on[room].unseen > 0 }) {
-				missing = faultUnverifiable
-			}
+			room := nodes[n].plan.roomOf(w.Viewer)
 			key := fmt.Sprint(room)
 			for at := range w.Stays {
 				s := &w.Stays[at]
@@ -260,7 +254,11 @@ func (c *clusterJudgement) travellers(nodes []nodeView, logs [][]*heard, n int, 
 			}
 			c.Told += all.told
 			if all.missing > 0 {
-				c.Faults.add(missing, 1, "viewer %d of node %d: something is in none of the batches that it got on its nodes", w.Viewer, n)
+				kind := faultLost
+				if slices.ContainsFunc(logs, func(on []*heard) bool { return on[room].unseen > 0 }) {
+					kind = faultUnverifiable
+				}
+				c.Faults.add(kind, 1, "viewer %d of node %d: something is in none of the batches that it got on its nodes", w.Viewer, n)
 				continue
 			}
 			c.SeenTwice += all.twice

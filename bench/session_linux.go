@@ -120,15 +120,24 @@ func (p *party) order(r request) error {
 
 // status is the fleet at this moment, over all workers.
 func (p *party) status() (*fleetStatus, error) {
-	t, err := p.session.crew.status()
+	return p.session.status(p)
+}
+
+// status is several fleets together, as told by all workers at one moment.
+func (s *session) status(parties ...*party) (*fleetStatus, error) {
+	t, err := s.crew.status()
 	if err != nil {
 		return nil, err
 	}
-	f := t.Fleets[p.plan.Fleet]
-	if f == nil {
-		return nil, fmt.Errorf("fleet %d is gone", p.plan.Fleet)
+	all := &fleetStatus{}
+	for _, p := range parties {
+		f := t.Fleets[p.plan.Fleet]
+		if f == nil {
+			return nil, fmt.Errorf("fleet %d is gone", p.plan.Fleet)
+		}
+		all.add(f)
 	}
-	return f, p.session.target.alive()
+	return all, s.target.alive()
 }
 
 // joinPatience is how long joining may go on without any progress.
@@ -213,13 +222,9 @@ func (s *session) settle(parties ...*party) error {
 	var bytes int64 = -1
 	still := time.Now()
 	for end := time.Now().Add(settleLimit); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		var all fleetStatus
-		for _, p := range parties {
-			st, err := p.status()
-			if err != nil {
-				return err
-			}
-			all.add(st)
+		all, err := s.status(parties...)
+		if err != nil {
+			return err
 		}
 		live.show("settling: %d comments sent, %d seen", all.Sent, all.Distinct)
 		if all.Sending || all.Bytes != bytes {
