@@ -13,6 +13,12 @@ type column struct {
 	armed      interest // what the kernel was last told
 }
 
+// What stands in fd when reap has nothing to close.
+const (
+	noFD    = -1 // given away, or never this slot's
+	movedFD = -2 // given to another loop, and with it the place in the census
+)
+
 // A slot goes round:
 //
 //	free ──adopt──► open ──Close──► dead ──reap──► free, next generation
@@ -103,11 +109,11 @@ func (cs *columns) kill(s Slot) {
 }
 
 // release takes a slot from the dead list, frees it under the next generation
-// and returns the fd it held. It reports false when no slot is dead.
+// and returns the fd it held, noFD or movedFD. It reports false when no slot is dead.
 func (cs *columns) release() (fd int, ok bool) {
 	s := cs.dead
 	if s == noSlot {
-		return -1, false
+		return noFD, false
 	}
 	c := cs.at(s)
 	cs.dead = c.next

@@ -164,7 +164,7 @@ func (l *Loop) Detach(s Slot) (fd int, err error) {
 	}
 	fd = int(c.fd)
 	l.kernel.remove(fd)
-	c.fd = -1 // reap has nothing to close
+	c.fd = noFD
 	l.Close(s, ReasonDetached)
 	return fd, nil
 }
@@ -182,16 +182,15 @@ func (l *Loop) Move(s Slot, to *Loop, received []byte, opened func(Slot)) bool {
 	if c.state != open {
 		return false
 	}
-	l.census.count.Add(1) // beyond the limit for the moment: reap gives one back
 	to.load.Add(1)
 	if to.inbox.put(message{fd: int(c.fd), opened: opened, data: received}) != putDone {
-		to.release()
+		to.load.Add(-1)
 		return false
 	}
 	// Should the other loop have closed the fd by now, its number is in no
 	// kernel poller but, at most, another one's: only this goroutine adds to ours.
 	l.kernel.remove(int(c.fd))
-	c.fd = -1
+	c.fd = movedFD // counted once all the way: at the limit, twice would turn somebody away
 	l.Close(s, ReasonMoved)
 	to.rouse()
 	return true

@@ -282,7 +282,7 @@ func (l *Loop) adopt(fd int, opened func(Slot)) {
 		l.counters.pollErrors.Add(1)
 		l.log.warn(l.now, "socket not registered", "error", errno)
 		if errno == unix.EEXIST {
-			c.fd = -1 // adopted twice: the other slot has it, and goes on
+			c.fd = noFD // adopted twice: the other slot has it, and goes on
 		}
 		l.columns.kill(s) // never opened, so never Closed; reap closes the fd
 		return
@@ -323,13 +323,16 @@ func (l *Loop) reap() {
 		if !ok {
 			return
 		}
-		if fd >= 0 { // not detached
+		if fd >= 0 {
 			// Closing alone would do, unless someone holds a duplicate. What
 			// remove answers is of no use: the fd goes either way.
 			l.kernel.remove(fd)
 			l.kernel.closeFD(fd)
 		}
-		l.release()
+		l.load.Add(-1)
+		if fd != movedFD {
+			l.census.release()
+		}
 	}
 }
 

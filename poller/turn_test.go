@@ -769,3 +769,32 @@ func TestB11NoInterestChangePerEvent(t *testing.T) {
 		t.Errorf("%d changes of interest around one full socket, want 2", k.changes)
 	}
 }
+
+// TestMoveCountsOnce: a connection that moves is one connection all the way, so
+// that nobody is turned away at the limit for one that is on its way.
+func TestMoveCountsOnce(t *testing.T) {
+	k := newFake(t)
+	to, from := newTestLoop(t, k, nil), newTestLoop(t, k, nil)
+	to.census = from.census
+	count := func(when string, all, here, there int64) {
+		t.Helper()
+		if a, h, o := from.census.count.Load(), from.load.Load(), to.load.Load(); a != all || h != here || o != there {
+			t.Errorf("%s: %d connections, %d here, %d there; want %d, %d, %d", when, a, h, o, all, here, there)
+		}
+	}
+	slots := adopted(t, from, k.socket(), k.socket())
+	if !from.Move(slots[0], to, nil, nil) {
+		t.Fatal("not moved")
+	}
+	count("under way", 2, 2, 1)
+	from.reap()
+	count("given away", 2, 1, 1)
+	to.walkInbox()
+	count("arrived", 2, 1, 1)
+	to.shut()
+	count("closed there", 1, 1, 0)
+	if from.Move(slots[1], to, nil, nil) {
+		t.Error("moved to a loop that has stopped")
+	}
+	count("refused", 1, 1, 0)
+}
