@@ -12,6 +12,12 @@ export function count(n) {
   return n < 100_000 ? whole.format(n) : short.format(n);
 }
 
+/** Milliseconds, never in more than six characters. */
+export function span(ms) {
+  if (ms >= 999.5) return `${ms < 9950 ? (ms / 1000).toFixed(1) : Math.round(ms / 1000)} s`;
+  return `${ms < 9.95 ? ms.toFixed(1) : Math.round(ms)} ms`;
+}
+
 function rate(n) {
   if (n === 0) return '0';
   return n < 10 ? n.toFixed(1) : count(n);
@@ -99,7 +105,7 @@ export class Meters {
   }
 
   rtt(ms) {
-    write(this.#at.rtt, ms < 10 ? `${ms.toFixed(1)} ms` : `${Math.round(ms)} ms`);
+    write(this.#at.rtt, span(ms));
   }
 
   offline() {
