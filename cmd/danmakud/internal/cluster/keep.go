@@ -42,19 +42,30 @@ type unkept struct {
 
 	mu sync.Mutex
 	// Guarded by mu.
-	keys map[string]struct{}
+	keys   map[string]struct{}
+	nobody bool // keeps any
 }
 
-// add reports whether there was space.
+// add reports whether there was space, or is nobody to keep it.
 func (u *unkept) add(key string) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if u.nobody {
+		return true
+	}
 	if _, there := u.keys[key]; !there && len(u.keys) >= unkeptMost {
 		return false
 	}
 	u.keys[key] = struct{}{}
 	u.ready.set()
 	return true
+}
+
+// end tells that there is no JetStream.
+func (u *unkept) end() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.nobody, u.keys = true, nil
 }
 
 // take returns one of them, if there is any.
@@ -142,15 +153,16 @@ func (n *Node) RoutineKeep() {
 	defer n.running.Done()
 	kv := n.awaitKeep()
 	if kv == nil {
+		n.unkept.end()
 		return
 	}
 	watcher, err := kv.WatchAll(n.ended)
 	if err != nil {
 		n.options.Log.Warn("bus: what was decided is not read from JetStream", "error", err.Error())
+		n.unkept.end()
 		return
 	}
 	defer watcher.Stop()
-	n.keeper.Store(&kv)
 	n.options.Log.Info("bus: what is decided is kept in JetStream", "bucket", kv.Bucket())
 	n.running.Add(1)
 	go n.RoutineWriteKept(kv)

@@ -25,20 +25,35 @@ func started(t *testing.T, o Options) *Node {
 	return n
 }
 
+// bucket returns where JetStream keeps decisions, nil if nowhere so far.
+func bucket(n *Node) jetstream.KeyValue {
+	js, err := jetstream.New(n.link.conn)
+	if err != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	kv, err := js.KeyValue(ctx, n.options.Cluster+"-decided")
+	if err != nil {
+		return nil
+	}
+	return kv
+}
+
 // awaitKept waits until JetStream has decisions with that key, of which it returns the
 // value.
 func awaitKept(t *testing.T, n *Node, key string) (value json.RawMessage) {
 	t.Helper()
 	await(t, key+" is kept", func() bool {
-		kv := n.keeper.Load()
+		kv := bucket(n)
 		if kv == nil {
 			return false
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		keys, err := (*kv).Keys(ctx)
+		keys, err := kv.Keys(ctx)
 		for _, k := range keys {
-			got, err := (*kv).Get(ctx, k)
+			got, err := kv.Get(ctx, k)
 			var e entry
 			if err == nil && json.Unmarshal(got.Value(), &e) == nil && e.Key == key {
 				value = e.Value
@@ -68,7 +83,8 @@ func TestKeepsOnSeveralServers(t *testing.T) {
 			n := started(t, Options{URLs: strings.Split(natstest.URLs(all), ",")})
 			n.Decide("early", []byte(`6`))
 			natstest.RestartAll(all)
-			await(t, "the bucket", func() bool { return n.keeper.Load() != nil })
+			var kv jetstream.KeyValue
+			await(t, "the bucket", func() bool { kv = bucket(n); return kv != nil })
 			n.Decide("k", []byte(`7`))
 			if got := string(awaitKept(t, n, "k")); got != "7" {
 				t.Errorf("kept %s", got)
@@ -76,7 +92,7 @@ func TestKeepsOnSeveralServers(t *testing.T) {
 			if got := string(awaitKept(t, n, "early")); got != "6" {
 				t.Errorf("decided before JetStream was there, kept %s", got)
 			}
-			status, err := (*n.keeper.Load()).Status(context.Background())
+			status, err := kv.Status(context.Background())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -135,5 +151,10 @@ func TestUnkeptBound(t *testing.T) {
 	}
 	if key, ok := u.take(); ok {
 		t.Errorf("%s is left", key)
+	}
+	u.add("0")
+	u.end()
+	if _, ok := u.take(); ok || !u.add("1") || len(u.keys) != 0 {
+		t.Error("one waits for nobody")
 	}
 }

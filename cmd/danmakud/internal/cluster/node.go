@@ -14,7 +14,6 @@ import (
 
 	"github.com/danmakud/danmakud/room"
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // idLen is how long the id of a node is, which is new at each start.
@@ -68,14 +67,13 @@ type Node struct {
 	preparing preparations
 	counts    counts
 	state     state
-	keeper    atomic.Pointer[jetstream.KeyValue] // nil = JetStream keeps nothing
-	history   *history                           // in JetStream; nil = none is kept
-	unkept    unkept                             // by JetStream so far
-	decided   chan *entry                        // here, to be told
-	apply     func(key string, value []byte)     // what other nodes decided; fixed when the node starts
-	syncing   atomic.Bool                        // another node is being asked for all it has
-	newcomer  atomic.Bool                        // somebody is there who knows nothing of this node's rooms
-	repeat    atomic.Bool                        // somebody may lack viewers that audiences were told of
+	history   *history                       // in JetStream; nil = none is kept
+	unkept    unkept                         // by JetStream so far
+	decided   chan *entry                    // here, to be told
+	apply     func(key string, value []byte) // what other nodes decided; fixed when the node starts
+	syncing   atomic.Bool                    // another node is being asked for all it has
+	newcomer  atomic.Bool                    // somebody is there who knows nothing of this node's rooms
+	repeat    atomic.Bool                    // somebody may lack viewers that audiences were told of
 
 	out     []outgoing   // by shard; owned by RoutineSend
 	scratch []room.Heard // owned by RoutineHear

@@ -254,7 +254,7 @@ func (n *Node) RoutineState() {
 			if n.link.up() && n.Tell(kindState, []entry{e.light()}) != nil {
 				n.drop(dropUnsent)
 			}
-			if !n.unkept.add(e.Key) && n.keeper.Load() != nil {
+			if !n.unkept.add(e.Key) {
 				n.drop(dropUnkept)
 			}
 		case e := <-n.state.changes:
