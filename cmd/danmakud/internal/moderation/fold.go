@@ -96,9 +96,10 @@ func (sc *Scratch) foldPlainly(foldings *foldings, text string, i int) int {
 	return i
 }
 
-// foldPlainlyBare is foldPlainly without the origins. Most of all texts go this way and no other, so all is in one loop and in few locals. What changes
-// from one character to the next is computed rather than branched upon, as no processor
-// foretells it; only ideographs, which come in runs, have their own way.
+// foldPlainlyBare is foldPlainly without the origins. Most of all texts go this way and
+// no other, so all is in one loop and in few locals. What changes from one character to
+// the next is computed rather than branched upon, as no processor foretells it; only
+// ideographs, which come in runs, have their own way.
 func (sc *Scratch) foldPlainlyBare(foldings *foldings, text string, i int) int {
 	sc.grow(len(text) - i)
 	begun, n, q := i, len(sc.runes), len(sc.squeezed)
