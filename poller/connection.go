@@ -63,8 +63,7 @@ func (l *Loop) WriteRegion(s Slot, r *Region, rest []byte) (int, error) {
 	for errno == unix.EINTR {
 		n, errno = l.kernel.sendFile(int(c.fd), r.segment.fd, off, len(rest))
 	}
-	switch errno {
-	case 0, unix.EAGAIN, unix.EPIPE, unix.ECONNRESET, unix.ETIMEDOUT:
+	if errno == 0 || errno == unix.EAGAIN || reasonOf(errno, ReasonNone) != ReasonNone { // not for the way it was sent
 		return l.wrote(c, n, len(rest), errno)
 	}
 	n, err := l.Write(s, rest)

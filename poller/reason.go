@@ -15,7 +15,7 @@ const (
 	ReasonNone       Reason = iota // not closed, or no reason known
 	ReasonPeerClosed               // the peer ended both directions
 	ReasonPeerReset                // the peer reset the connection (ECONNRESET, EPIPE)
-	ReasonTimeout                  // the kernel gave up: no acknowledgement in time (ETIMEDOUT)
+	ReasonTimeout                  // the kernel gave up: no acknowledgement in time (ETIMEDOUT, or what was in the way)
 	ReasonReadError                // any other error of a read
 	ReasonWriteError               // any other error of a write
 	ReasonPollError                // the kernel poller refused to change the interest
@@ -70,7 +70,7 @@ func reasonOf(errno unix.Errno, otherwise Reason) Reason {
 	switch errno {
 	case unix.ECONNRESET, unix.EPIPE:
 		return ReasonPeerReset
-	case unix.ETIMEDOUT:
+	case unix.ETIMEDOUT, unix.EHOSTUNREACH, unix.ENETUNREACH: // which of them depends on whether bytes were under way
 		return ReasonTimeout
 	}
 	return otherwise

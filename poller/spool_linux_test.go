@@ -202,6 +202,24 @@ func TestSpoolInterrupted(t *testing.T) {
 	}
 }
 
+// A connection that the kernel gives up says nothing against the spool.
+func TestSpoolTimeout(t *testing.T) {
+	for _, errno := range []unix.Errno{unix.ETIMEDOUT, unix.EHOSTUNREACH, unix.ENETUNREACH} {
+		k := newFake(t)
+		l := newTestLoop(t, k, nil)
+		fd := k.socket()
+		slot := adopted(t, l, fd)[0]
+		spool := mustSpool(t, 16<<20)
+		frame := pattern(9_000)
+		r := mustAdd(t, spool, frame)
+		k.sockets[fd].writes = []answer{{errno: errno}}
+		if n, err := l.WriteRegion(slot, r, frame); n != 0 || ReasonOf(err) != ReasonTimeout {
+			t.Errorf("%v: WriteRegion = %d, %v", errno, n, err)
+		}
+		mustAdd(t, spool, frame).Free()
+	}
+}
+
 // A system that has memfds and does not send out of them costs no viewer.
 func TestSpoolRefused(t *testing.T) {
 	for _, errno := range []unix.Errno{unix.ENOSYS, unix.EPERM, unix.EINVAL, unix.ENOMEM} {

@@ -29,6 +29,11 @@ func TestCutLink(t *testing.T) {
 		{"written to, nothing comes back", written, true, func(_ *testing.T, c *cable) { c.setFrom(viewerEnd, hole) }, "timeout"},
 		{"written to, nothing arrives", written, true, func(_ *testing.T, c *cable) { c.setFrom(serverEnd, hole) }, "timeout"},
 		{"written to, our own link is down", written, true, func(t *testing.T, c *cable) { c.ip(t, serverEnd, "link", "set", "dev", "link", "down") }, "timeout"},
+		{"written to, our own link is down while bytes are under way", written, true, func(t *testing.T, c *cable) {
+			c.setFrom(viewerEnd, hole)
+			time.Sleep(500 * time.Millisecond)
+			c.ip(t, serverEnd, "link", "set", "dev", "link", "down")
+		}, "timeout"},
 		{"written to, their link is down", written, true, func(t *testing.T, c *cable) { c.ip(t, viewerEnd, "link", "set", "dev", "link", "down") }, "timeout"},
 		{"silent, nothing passes", silent, false, blackHole, "pong_timeout"},
 		{"silent, nothing comes back", silent, false, func(_ *testing.T, c *cable) { c.setFrom(viewerEnd, hole) }, "pong_timeout"},
