@@ -41,11 +41,11 @@ func filterMix(r rune) uint32 { return uint32(r) * 0x9E3779B1 } // odd, and of n
 // filterHash is the hash of a key with one more character.
 func filterHash(h, mixed uint32) uint32 { return bits.RotateLeft32(h, 5) ^ mixed }
 
-// has reports whether there may be a key with that hash. One bit is nearly always enough
-// to tell that there is none, and the branch upon it is cheap.
-func (f *filter) has(h uint32) bool {
+// has is odd if there may be a key with that hash. All that is asked of a place is one
+// branch: a bit alone is set so often that one upon it would be guessed wrong.
+func (f *filter) has(h uint32) uint64 {
 	cell := f.cells[h>>(32-filterBits)]
-	return cell>>(h&63)&1 != 0 && cell>>(h>>6&63)&1 != 0
+	return cell >> (h & 63) & (cell >> (h >> 6 & 63))
 }
 
 // next returns the first place from i on at which a word may begin. The last three are
@@ -60,7 +60,7 @@ func (f *filter) next(runes []rune, i int) int {
 		h2 := filterHash(a, b)
 		h3 := filterHash(h2, c)
 		h4 := filterHash(h3, d)
-		if f.has(h4) || f.has(h3) || f.has(h2) || f.one && f.has(a) {
+		if (f.has(h4)|f.has(h3)|f.has(h2))&1 != 0 || f.one && f.has(a)&1 != 0 {
 			break
 		}
 		a, b, c = b, c, d
