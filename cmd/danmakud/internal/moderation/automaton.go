@@ -129,7 +129,9 @@ func (a *automaton) find(p *place, runes []rune) bool {
 		if runes[p.at] < alphabetsEnd {
 			p.state, p.at = a.run(p.state, runes[:alphabet(runes, p.at)], p.at)
 		} else {
-			a.skip(p, runes)
+			if a.skip(p, runes); p.at == len(runes) {
+				return false
+			}
 			p.state = a.step(p.state, runes[p.at])
 			p.at++
 		}

@@ -48,15 +48,12 @@ func (f *filter) has(h uint32) uint64 {
 	return cell >> (h & 63) & (cell >> (h >> 6 & 63))
 }
 
-// next returns the first place from i on at which a word may begin. The last three are
-// always of those: they are too few to be worth a way of their own.
+// next returns the first place from i on at which a word may begin, the end if there is
+// none.
 func (f *filter) next(runes []rune, i int) int {
-	if len(runes)-i < filterRunes {
-		return i
-	}
-	a, b, c := filterMix(runes[i]), filterMix(runes[i+1]), filterMix(runes[i+2])
-	for _, r := range runes[i+3:] {
-		d := filterMix(r)
+	a, b, c := mixAt(runes, i), mixAt(runes, i+1), mixAt(runes, i+2)
+	for ; i < len(runes); i++ {
+		d := mixAt(runes, i+3)
 		h2 := filterHash(a, b)
 		h3 := filterHash(h2, c)
 		h4 := filterHash(h3, d)
@@ -64,9 +61,16 @@ func (f *filter) next(runes []rune, i int) int {
 			break
 		}
 		a, b, c = b, c, d
-		i++
 	}
 	return i
+}
+
+// mixAt is filterMix of runes[i], of nothing behind the end.
+func mixAt(runes []rune, i int) uint32 {
+	if i >= len(runes) {
+		return 0
+	}
+	return filterMix(runes[i])
 }
 
 // bytes is the memory it holds.
