@@ -3,6 +3,7 @@ package natstest
 import (
 	"flag"
 	"fmt"
+	"net/netip"
 	"os"
 	"runtime"
 	"strings"
@@ -113,7 +114,7 @@ func TestKilledAndBack(t *testing.T) {
 		if v := c.ConnectedServerVersion(); v != b.Version {
 			t.Errorf("version %s", v)
 		}
-		js, err := c.JetStream()
+		js, err := c.JetStream(nats.MaxWait(patience))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -127,8 +128,13 @@ func TestKilledAndBack(t *testing.T) {
 			In          int64 `json:"in_msgs"`
 			Connections int   `json:"connections"`
 		}
-		if s.Monitor("/varz", &varz); varz.In == 0 || varz.Connections != 1 {
-			t.Errorf("/varz: %+v", varz)
+		for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+			if s.Monitor("/varz", &varz); varz.In > 0 && varz.Connections == 1 {
+				break // the one that found it ready has gone
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("/varz: %+v", varz)
+			}
 		}
 
 		for _, end := range []func(){s.Kill, s.Term} {
@@ -170,8 +176,14 @@ func TestCluster(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := js.AddStream(&nats.StreamConfig{Name: "S", Subjects: []string{"s"}, Replicas: 3}); err != nil {
-			t.Error(err)
+		for deadline := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
+			_, err := js.AddStream(&nats.StreamConfig{Name: "S", Subjects: []string{"s"}, Replicas: 3})
+			if err == nil {
+				break // the leader has heard of both others
+			}
+			if time.Now().After(deadline) {
+				t.Fatal(err)
+			}
 		}
 		all[1].Kill()
 		echoes(t, first, last)
@@ -270,6 +282,25 @@ func TestConfig(t *testing.T) {
 			t.Error("a server that ended is ready")
 		}
 	})
+}
+
+// TestPortsAreKept: the ports of a server are nobody else's while it is away.
+func TestPortsAreKept(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("there is no way to keep them")
+	}
+	s := Newest(t).Start(t, Options{})
+	s.Kill()
+	addr := netip.MustParseAddrPort(s.Addr())
+	if release, err := reserve(addr); err == nil {
+		release()
+		t.Error("somebody else got it")
+	}
+	s.Restart()
+	if release, err := reserve(addr); err == nil {
+		release()
+		t.Error("somebody else got it from a server that runs")
+	}
 }
 
 // TestStranger: what somebody says reaches who overhears it.

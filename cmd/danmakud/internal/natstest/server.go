@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -150,7 +151,7 @@ func (s *Server) configure(o *Options, free []int, routes []string) {
 	}
 	if o.TLS != nil {
 		certificate, key := o.TLS.Leaf(s.t, s.host, "localhost")
-		c["tls"] = map[string]any{"cert_file": certificate, "key_file": key, "ca_file": o.TLS.File, "verify": o.VerifyTLS}
+		c["tls"] = map[string]any{"cert_file": certificate, "key_file": key, "ca_file": o.TLS.File, "verify": o.VerifyTLS, "timeout": patience.Seconds()}
 	}
 	guard(c, o)
 	for key, value := range o.Config {
@@ -181,7 +182,8 @@ func guard(c map[string]any, o *Options) {
 	if o.Token != "" {
 		authorization["token"] = o.Token
 	}
-	if len(authorization) > 0 {
+	if len(authorization) > 0 || o.Operator != nil {
+		authorization["timeout"] = patience.Seconds() // else who does not come to say who it is within two seconds is refused
 		c["authorization"] = authorization
 	}
 	if o.Operator != nil {
@@ -423,19 +425,23 @@ func (s *Server) Log() string {
 	return string(text)
 }
 
-// ports finds ports that nobody listens at. They lie below those that systems give to
-// connections of their own accord: a server that is away for a moment finds its own free
-// when it comes back.
+// ports finds ports that nobody has, and keeps them until the test ends: other tests of
+// this machine do not get them, also while a server is away. They lie below those that
+// systems give to connections of their own accord.
 func (s *Server) ports(n int) (all []int) {
 	s.t.Helper()
 	err := s.where(func() error {
 		for range 1000 {
 			port := 20000 + rand.IntN(12000)
-			l, err := net.Listen("tcp", s.at(port))
+			addr, err := netip.ParseAddrPort(s.at(port))
+			if err != nil {
+				return err
+			}
+			release, err := reserve(addr)
 			if err != nil {
 				continue
 			}
-			defer l.Close() // held until all are found, so that all differ
+			s.t.Cleanup(release)
 			if all = append(all, port); len(all) == n {
 				return nil
 			}
