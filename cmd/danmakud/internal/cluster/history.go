@@ -52,6 +52,7 @@ type history struct {
 	warned   rareness
 	js       jetstream.JetStream // made with the first stream; owned by who opens
 	missed   bool                // it was said that there is none; likewise
+	servers  replicas            // likewise
 
 	written atomic.Uint64 // messages
 	refused atomic.Uint64 // messages that the stream did not take
@@ -157,14 +158,13 @@ func (h *history) find(ctx context.Context, conn *nats.Conn) (*opened, error) {
 		if !errors.Is(err, jetstream.ErrStreamNotFound) {
 			break
 		}
-		var refused *jetstream.APIError
 		made, madeErr := js.CreateStream(ctx, h.config(replicas))
 		switch {
 		case madeErr == nil:
 			s, err = made, nil
 		case errors.Is(madeErr, jetstream.ErrStreamNameAlreadyInUse): // another node was faster
 			s, err = js.Stream(ctx, h.name())
-		case replicas == 1 || !errors.As(madeErr, &refused):
+		case replicas == 1 || !h.servers.fewer(madeErr, time.Now()):
 			err = madeErr
 		}
 	}

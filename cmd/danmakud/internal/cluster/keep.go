@@ -81,7 +81,7 @@ func (u *unkept) take() (key string, ok bool) {
 
 // openKeep finds or makes the bucket. Errors: ErrAlone; noKeep tells those that stay from
 // what may be over soon.
-func (n *Node) openKeep() (jetstream.KeyValue, error) {
+func (n *Node) openKeep(servers *replicas) (jetstream.KeyValue, error) {
 	if !n.link.up() {
 		return nil, ErrAlone
 	}
@@ -98,8 +98,7 @@ func (n *Node) openKeep() (jetstream.KeyValue, error) {
 	}
 	c := jetstream.KeyValueConfig{Bucket: bucket, Description: "danmakud: sanctions, settings of rooms, word lists, revoked tokens", Replicas: keepReplicas}
 	kv, err = js.CreateKeyValue(ctx, c)
-	var few *jetstream.APIError
-	if errors.As(err, &few) { // there are not so many servers
+	if servers.fewer(err, time.Now()) {
 		c.Replicas = 1
 		kv, err = js.CreateKeyValue(ctx, c)
 	}
@@ -115,8 +114,9 @@ func noKeep(err error) bool {
 // there is none, or the node has ended.
 func (n *Node) awaitKeep() jetstream.KeyValue {
 	wait := keepRetry
+	var servers replicas
 	for tries := 0; ; {
-		kv, err := n.openKeep()
+		kv, err := n.openKeep(&servers)
 		switch {
 		case err == nil:
 			return kv
