@@ -3,6 +3,7 @@ package cluster
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -69,14 +70,49 @@ func (n *Node) readNow(ctx context.Context, name string) []room.Heard {
 	return nil
 }
 
-// pull has a consumer made, read and removed.
-func (n *Node) pull(ctx context.Context, s *opened, name string) (heard []room.Heard, err error) {
+// pull reads what the stream has of a room, oldest first.
+func (n *Node) pull(ctx context.Context, s *opened, name string) ([]room.Heard, error) {
+	r := reading{room: name}
+	for {
+		whole, err := n.pullOn(ctx, s, &r)
+		if err == nil && !whole {
+			whole, err = n.history.ends(ctx, s, &r)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if whole {
+			return slices.Concat(r.messages...), nil
+		}
+	}
+}
+
+// reading is what has been read of a room.
+type reading struct {
+	room     string
+	messages [][]room.Heard // the newest, historyMax bytes of them
+	sizes    []int
+	bytes    int
+	last     uint64 // of the messages, by its number in the stream
+}
+
+func (r *reading) add(seq uint64, heard []room.Heard, size int) {
+	r.last = seq
+	r.messages, r.sizes = append(r.messages, heard), append(r.sizes, size)
+	for r.bytes += size; r.bytes > historyMax; r.messages, r.sizes = r.messages[1:], r.sizes[1:] {
+		r.bytes -= r.sizes[0]
+	}
+}
+
+// pullOn reads on, and reports whether JetStream gave all that it had counted.
+func (n *Node) pullOn(ctx context.Context, s *opened, r *reading) (whole bool, err error) {
 	c, err := s.CreateConsumer(ctx, jetstream.ConsumerConfig{
-		FilterSubject: n.history.subject(name), DeliverPolicy: jetstream.DeliverAllPolicy, AckPolicy: jetstream.AckNonePolicy,
+		FilterSubject: n.history.subject(r.room), AckPolicy: jetstream.AckNonePolicy,
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: r.last + 1,
 		InactiveThreshold: readerLife, MemoryStorage: true,
 	})
 	if err != nil {
-		return nil, err
+		return false, err
 	}
 	n.running.Add(1)
 	defer func() {
@@ -87,37 +123,45 @@ func (n *Node) pull(ctx context.Context, s *opened, name string) (heard []room.H
 			_ = s.DeleteConsumer(ctx, c.CachedInfo().Name) // it ends by itself
 		}()
 	}()
-	var messages [][]room.Heard // the newest, historyMax bytes of them
-	var sizes []int
-	bytes := 0
+	given := uint64(0)
 	for pending := c.CachedInfo().NumPending; pending > 0; {
 		batch, err := c.Fetch(int(min(pending, readAtOnce)), jetstream.FetchMaxWait(readGone))
 		if err != nil {
-			return nil, err
+			return false, err
 		}
 		got := false
 		for m := range whileWaiting(ctx, batch.Messages()) {
 			meta, err := m.Metadata()
 			if err != nil {
-				return nil, err
+				return false, err
+			}
+			if given++; meta.Sequence.Consumer != given { // those between came when nobody waited for them any more
+				return false, nil
 			}
 			got, pending = true, meta.NumPending
-			messages, sizes = append(messages, n.keptTick(m.Data(), name)), append(sizes, len(m.Data()))
-			for bytes += len(m.Data()); bytes > historyMax; messages, sizes = messages[1:], sizes[1:] {
-				bytes -= sizes[0]
-			}
+			r.add(meta.Sequence.Stream, n.keptTick(m.Data(), r.room), len(m.Data()))
 			if pending == 0 {
 				break
 			}
 		}
 		if err := cmp.Or(ctx.Err(), batch.Error()); err != nil {
-			return nil, err
+			return false, err
 		}
-		if !got { // what is left has just been discarded
-			break
+		if !got {
+			return false, nil
 		}
 	}
-	return slices.Concat(messages...), nil
+	return true, nil
+}
+
+// ends reports whether the stream has nothing of a room behind what was read. Then what
+// JetStream had counted and did not give has just been discarded; else it is slow.
+func (h *history) ends(ctx context.Context, s *opened, r *reading) (bool, error) {
+	m, err := s.GetLastMsgForSubject(ctx, h.subject(r.room))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return true, nil
+	}
+	return err == nil && m.Sequence <= r.last, err
 }
 
 // whileWaiting yields what comes until ch is closed or ctx is done.
