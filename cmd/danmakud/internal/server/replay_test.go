@@ -140,7 +140,7 @@ func TestReplayIsForWhoMayWatch(t *testing.T) {
 	expect("no token at all", "r&token=nonsense", "", "", 401, "token")
 
 	with := s.asked
-	with.Guests, with.ConnectURL = config.GuestsNone, url
+	with.Guests, with.ConnectURL, with.ConnectTimeout = config.GuestsNone, url, patient
 	if err := s.apply(&with); err != nil {
 		t.Fatal(err)
 	}

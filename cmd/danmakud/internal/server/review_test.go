@@ -32,7 +32,7 @@ func reviewing(t *testing.T, gate <-chan struct{}) func(c *config.Config) {
 		json.NewEncoder(w).Encode(map[string]string{"action": action, "text": "nicer", "message": "not so"})
 	}))
 	t.Cleanup(hook.Close)
-	return func(c *config.Config) { c.ReviewURL, c.CommentRate = hook.URL, 0 }
+	return func(c *config.Config) { c.ReviewURL, c.ReviewTimeout, c.CommentRate = hook.URL, time.Minute, 0 }
 }
 
 func TestReviewsAnswers(t *testing.T) {
@@ -66,9 +66,7 @@ func TestReviewsAnswers(t *testing.T) {
 		t.Errorf("after a shadowed comment others saw %q", got)
 	}
 	ask("dance").accepted(t) // no answer that can be used: open by default
-	if !strings.Contains(scrape(t, s), `danmakud_reviews_total{answer="failed"} 1`) {
-		t.Error("not counted")
-	}
+	eventually(t, s, `danmakud_reviews_total{answer="failed"} 1`)
 }
 
 // Who has left does not take its comment along.
