@@ -86,7 +86,7 @@ func TestDrainPlanOfFew(t *testing.T) {
 func TestDrainLetsHandshakesFinish(t *testing.T) {
 	t.Parallel()
 	c := config.Default()
-	c.Listen, c.Control, c.Loops, c.DrainTime = []string{"127.0.0.1:0"}, "", 2, 2*time.Second
+	c.Listen, c.Control, c.Loops, c.DrainTime = []string{"127.0.0.1:0"}, "", 2, 6*time.Second // for which handshakes are waited for
 	s, err := New(c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -101,7 +101,7 @@ func TestDrainLetsHandshakesFinish(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		conn.SetDeadline(time.Now().Add(20 * time.Second))
+		conn.SetDeadline(time.Now().Add(60 * time.Second))
 		late = append(late, conn)
 	}
 	io.WriteString(late[0], head[:20])

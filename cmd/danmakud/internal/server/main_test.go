@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 		os.Exit(code) // the fuzzer listens for signals, for good
 	}
 	// What was closed last may still be on its way out.
-	for range 200 {
+	for range 1500 {
 		if runtime.NumGoroutine() <= goroutines && openFiles() <= files {
 			break
 		}

@@ -90,7 +90,7 @@ func (m message) texts(t *testing.T) (texts []string) {
 
 func (v viewer) next() message {
 	v.t.Helper()
-	v.SetReadDeadline(time.Now().Add(20 * time.Second)) // a guard against hanging
+	v.SetReadDeadline(time.Now().Add(60 * time.Second)) // a guard against hanging
 	var m message
 	if err := v.ReadJSON(&m); err != nil {
 		v.t.Fatal(err)
@@ -155,13 +155,11 @@ func get(t *testing.T, url string, status int) string {
 // eventually waits for a metric to have a value.
 func eventually(t *testing.T, s *Server, line string) {
 	t.Helper()
-	for range 400 {
-		if strings.Contains(scrape(t, s), "\n"+line+"\n") {
-			return
+	for deadline := time.Now().Add(60 * time.Second); !strings.Contains(scrape(t, s), "\n"+line+"\n"); time.Sleep(25 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("never came: %s\n%s", line, scrape(t, s))
 		}
-		time.Sleep(25 * time.Millisecond)
 	}
-	t.Fatalf("never came: %s\n%s", line, scrape(t, s))
 }
 
 func TestCommentsReachEverybodyMerged(t *testing.T) {
@@ -169,7 +167,7 @@ func TestCommentsReachEverybodyMerged(t *testing.T) {
 	for _, loops := range []int{1, 2, 5} {
 		t.Run(fmt.Sprintf("%d loops", loops), func(t *testing.T) {
 			t.Parallel()
-			s := start(t, func(c *config.Config) { c.Loops = loops; c.Tick = time.Second })
+			s := start(t, func(c *config.Config) { c.Loops = loops; c.Tick = 5 * time.Second }) // in which all are said
 			viewers := make([]viewer, 12)
 			for i := range viewers {
 				viewers[i] = join(t, s, "r")
@@ -316,7 +314,7 @@ func TestRoomsFull(t *testing.T) {
 func TestFullTickIsDisclosed(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(c *config.Config) {
-		c.CommentRate, c.PendingComments, c.Tick = 0, 3, 2*time.Second
+		c.CommentRate, c.PendingComments, c.Tick = 0, 3, 5*time.Second // in which all are said
 	})
 	v := join(t, s, "r")
 	v.say(`{"type":"comment","text":"at once"}`)

@@ -38,7 +38,7 @@ func (l *logged) count(text string) int {
 // await waits until done answers true.
 func await(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !done(); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(60 * time.Second); !done(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain: %s", what)
 		}
@@ -82,7 +82,7 @@ func TestStuckLoop(t *testing.T) {
 	var out logged
 	c := config.Default()
 	c.Listen, c.Control, c.Loops = []string{"127.0.0.1:0"}, "127.0.0.1:0", 2
-	c.Watchdog = 1500 * time.Millisecond
+	c.Watchdog = 4 * time.Second // longer than a busy machine has a loop wait
 	s, err := New(c, slog.New(slog.NewTextHandler(&out, nil)))
 	if err != nil {
 		t.Fatal(err)
@@ -130,6 +130,7 @@ func TestStuckLoop(t *testing.T) {
 	close(release)
 	await(t, "the loop turns again", func() bool { return s.watch.stuck.Load() == 0 })
 	await(t, "the watchdog is fed again", fed)
+	await(t, "that it turns again is logged", func() bool { return out.count("loop turns again") > 0 })
 	if status, body := health(); status != http.StatusOK || out.count("loop turns again") != 1 {
 		t.Errorf("after: %d %s", status, body)
 	}
