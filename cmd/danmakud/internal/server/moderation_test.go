@@ -289,7 +289,7 @@ func TestModerationCommandsThatAreWrong(t *testing.T) {
 }
 
 func TestFloodOfModerationCommands(t *testing.T) {
-	s := start(t, withKeys(t))
+	s := start(t, func(c *config.Config) { withKeys(t)(c); c.CommentRate = 0.001 }) // no token comes back meanwhile
 	mod := as(t, s, "r", "mod", "moderator")
 	limited := 0
 	for i := range 40 {
@@ -394,7 +394,10 @@ func TestGuestsWithARoleAreNotBelow(t *testing.T) {
 		}
 		says(`{"allow":true}`)(w, r)
 	})
-	s := start(t, func(c *config.Config) { withKeys(t)(c); c.ConnectURL, c.CommentRate = url, 0 })
+	s := start(t, func(c *config.Config) {
+		withKeys(t)(c)
+		c.ConnectURL, c.ConnectTimeout, c.CommentRate = url, patient, 0
+	})
 	anchor, id := guest(t, s, "r")
 	mod := as(t, s, "r", "mod", "moderator")
 	for _, order := range []string{"kick", "ban", "mute"} {
