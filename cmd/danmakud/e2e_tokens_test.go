@@ -259,7 +259,7 @@ func TestConnectCallback(t *testing.T) {
 	}))
 	t.Cleanup(func() { close(hang); site.CloseClientConnections(); site.Close() })
 	secret := writeFile(t, filepath.Join(t.TempDir(), "secret"), []byte("s3cret\n"))
-	s := startServer(t, "--connect-url="+site.URL, "--connect-secret=file:"+secret, "--connect-timeout=8s")
+	s := startServer(t, "--connect-url="+site.URL, "--connect-secret=file:"+secret, "--connect-timeout=8s", "--drain-time=20s")
 	s.refused("/ws/members", 403, "members only")
 	s.refused("/ws/broken", 503, "try again later")
 	v := s.join("free")
