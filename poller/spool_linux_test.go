@@ -180,15 +180,20 @@ func TestSpoolFreeAfterClose(t *testing.T) {
 	}
 }
 
-func TestSpoolInterrupted(t *testing.T) {
+// fakelySpooled is a loop with one connection of a fake kernel.
+func fakelySpooled(t *testing.T) (*Loop, Slot, *fakeSocket) {
 	k := newFake(t)
 	l := newTestLoop(t, k, nil)
 	fd := k.socket()
-	slot := adopted(t, l, fd)[0]
+	return l, adopted(t, l, fd)[0], k.sockets[fd]
+}
+
+func TestSpoolInterrupted(t *testing.T) {
+	l, slot, socket := fakelySpooled(t)
 	spool := mustSpool(t, 16<<20)
 	frame := pattern(9_000)
 	r := mustAdd(t, spool, frame)
-	k.sockets[fd].writes = []answer{{errno: unix.EINTR}, {n: 100}, {errno: unix.EAGAIN}}
+	socket.writes = []answer{{errno: unix.EINTR}, {n: 100}, {errno: unix.EAGAIN}}
 	sent := 0
 	for _, want := range []int{100, 0, len(frame) - 100} {
 		n, err := l.WriteRegion(slot, r, frame[sent:])
@@ -197,7 +202,7 @@ func TestSpoolInterrupted(t *testing.T) {
 		}
 		sent += n
 	}
-	if !bytes.Equal(k.sockets[fd].written, frame) {
+	if !bytes.Equal(socket.written, frame) {
 		t.Error("other bytes were written")
 	}
 }
@@ -205,14 +210,11 @@ func TestSpoolInterrupted(t *testing.T) {
 // A connection that the kernel gives up says nothing against the spool.
 func TestSpoolTimeout(t *testing.T) {
 	for _, errno := range []unix.Errno{unix.ETIMEDOUT, unix.EHOSTUNREACH, unix.ENETUNREACH} {
-		k := newFake(t)
-		l := newTestLoop(t, k, nil)
-		fd := k.socket()
-		slot := adopted(t, l, fd)[0]
+		l, slot, socket := fakelySpooled(t)
 		spool := mustSpool(t, 16<<20)
 		frame := pattern(9_000)
 		r := mustAdd(t, spool, frame)
-		k.sockets[fd].writes = []answer{{errno: errno}}
+		socket.writes = []answer{{errno: errno}}
 		if n, err := l.WriteRegion(slot, r, frame); n != 0 || ReasonOf(err) != ReasonTimeout {
 			t.Errorf("%v: WriteRegion = %d, %v", errno, n, err)
 		}
@@ -223,18 +225,15 @@ func TestSpoolTimeout(t *testing.T) {
 // A system that has memfds and does not send out of them costs no viewer.
 func TestSpoolRefused(t *testing.T) {
 	for _, errno := range []unix.Errno{unix.ENOSYS, unix.EPERM, unix.EINVAL, unix.ENOMEM} {
-		k := newFake(t)
-		l := newTestLoop(t, k, nil)
-		fd := k.socket()
-		slot := adopted(t, l, fd)[0]
+		l, slot, socket := fakelySpooled(t)
 		spool := mustSpool(t, 16<<20)
 		frame := pattern(9_000)
 		r := mustAdd(t, spool, frame)
-		k.sockets[fd].writes = []answer{{errno: errno}, {n: len(frame)}}
+		socket.writes = []answer{{errno: errno}, {n: len(frame)}}
 		if n, err := l.WriteRegion(slot, r, frame); n != len(frame) || err != nil {
 			t.Errorf("%v: WriteRegion = %d, %v", errno, n, err)
 		}
-		if !bytes.Equal(k.sockets[fd].written, frame) {
+		if !bytes.Equal(socket.written, frame) {
 			t.Errorf("%v: other bytes were written", errno)
 		}
 		if spool.Add(frame) != nil {
