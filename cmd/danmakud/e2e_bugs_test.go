@@ -402,9 +402,7 @@ func TestB16_MemoryComesBack(t *testing.T) {
 				v.write(maskedFragment(opText, false, strings.Repeat(" ", 4000)))
 			}
 		}
-		if held := s.metrics()["danmakud_connections"]; held != 200 {
-			t.Fatalf("%v connections, want 200", held)
-		}
+		s.awaitMetric("danmakud_connections", 200)
 		for _, v := range viewers {
 			v.reset()
 		}

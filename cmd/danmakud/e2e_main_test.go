@@ -95,7 +95,7 @@ func testMain(m *testing.M) int {
 // leaked reports, after some time to settle, whether the tests left goroutines
 // or open files behind.
 func leaked(goroutines, files int) bool {
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(patience)
 	for runtime.NumGoroutine() > goroutines || openFiles() > files {
 		if time.Now().After(deadline) {
 			buf := make([]byte, 1<<20)
