@@ -304,11 +304,13 @@ func TestConnectionLimit(t *testing.T) {
 	}
 }
 
-// TestSecondSignal: a viewer that does not answer the close frame holds up the
-// drain; the second signal does not wait for it.
+// TestSecondSignal: viewers that do not answer the close frame hold up the drain,
+// and one that does not say what it wants does for all of its time; the second signal
+// does not wait for them.
 func TestSecondSignal(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, "--drain-time=60s", "--loops=1")
+	s := startServer(t, "--drain-time=5m", "--handshake-timeout=5m", "--loops=1")
+	s.dial()
 	for range 40 {
 		s.join("a")
 	}
