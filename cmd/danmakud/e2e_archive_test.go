@@ -83,6 +83,8 @@ func TestArchiveSurvivesAKill(t *testing.T) {
 	v.send(say("said last", "c")) // and at once it ends
 	v.until("ack")
 	s.signal(syscall.SIGTERM)
+	v.closedWith(1012)
+	v.conn.Close()
 	if status := s.wait(); status != 0 {
 		t.Errorf("exit status %d", status)
 	}

@@ -140,6 +140,7 @@ func TestProtobuf(t *testing.T) {
 			t.Fatalf("batch %d after it came back: %v", i, b)
 		}
 	}
+	speaker.conn.Close() // or the drain waits for its answer to the close frame
 	if err := s.signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

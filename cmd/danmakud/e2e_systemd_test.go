@@ -186,6 +186,8 @@ func TestSocketActivation(t *testing.T) {
 	stream := newStream(t, here, a.viewers.Addr().String())
 	stream.await(50)
 	first.signal(syscall.SIGTERM)
+	v.closedWith(1012)
+	v.conn.Close()
 	if status := first.wait(); status != exitOK {
 		t.Errorf("exit status %d", status)
 	}
@@ -428,7 +430,7 @@ func TestInheritedControlOnly(t *testing.T) {
 	defer f.Close()
 	s := launchWith(t, nil, []*os.File{f}, "control", "--listen=127.0.0.1:0", "--drain-time=1s")
 	s.awaitReady()
-	s.join("a")
+	v := s.join("a")
 	client := http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext:       func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", path) },
@@ -441,6 +443,7 @@ func TestInheritedControlOnly(t *testing.T) {
 	if r.StatusCode != http.StatusOK {
 		t.Errorf("over the unix socket: %s", r.Status)
 	}
+	v.conn.Close() // or the drain waits for its answer to the close frame
 	s.stop()
 	if _, err := os.Stat(path); err != nil {
 		t.Errorf("the file of an inherited socket: %v", err)

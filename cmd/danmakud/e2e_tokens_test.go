@@ -278,9 +278,11 @@ func TestConnectCallback(t *testing.T) {
 	}
 	s.signal(syscall.SIGTERM)
 	v.closedWith(1012)
+	v.conn.Close()
 	if r, _ := waits.response(); r.StatusCode != 503 {
 		t.Errorf("who waited got %d", r.StatusCode)
 	}
+	waits.conn.Close()
 	if status := s.wait(); status != 0 {
 		t.Errorf("status %d\n%s", status, s.stderr.String())
 	}
