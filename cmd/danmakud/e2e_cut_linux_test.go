@@ -14,7 +14,7 @@ import (
 // The clocks are short here; TestSoakCutLink has the default ones.
 func TestCutLink(t *testing.T) {
 	t.Parallel()
-	written := []string{"--user-timeout=2s", "--idle-timeout=0"}
+	written := []string{"--user-timeout=8s", "--idle-timeout=0"}                     // in which this process, which carries the link, goes on after a halt
 	silent := []string{"--user-timeout=0", "--idle-timeout=1s", "--pong-timeout=4s"} // in which a busy machine answers
 	hole := conditions{cut: true}
 	blackHole := func(t *testing.T, c *cable) { c.set(hole) }

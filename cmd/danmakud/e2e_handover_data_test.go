@@ -15,7 +15,7 @@ import (
 func TestHandOverWithData(t *testing.T) {
 	t.Parallel()
 	data := "--data=" + t.TempDir()
-	first := startServer(t, "--reuse-port", data)
+	first := startServer(t, "--reuse-port", data, "--drain-grace=10s") // in which the second one listens, on a busy machine, too
 	listen := "--listen=" + first.public[0]
 	body := strings.NewReader(`{"kind":"mute","address":"127.0.0.1","seconds":600}`)
 	r, err := first.http.Post("http://"+first.control+"/v1/sanctions", "application/json", body)

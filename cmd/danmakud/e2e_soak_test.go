@@ -60,7 +60,7 @@ func TestSoak(t *testing.T) {
 	k := &soak{
 		s: startServer(t, "--loops=2", "--tick=20ms", "--comment-rate=0", "--ring=4", "--history=5", "--max-rooms=40", "--trusted-proxy=127.0.0.0/8", "--max-connections-per-address=40", "--compression-min=300",
 			"--resume-total=1MiB", // full before the first look at the heap, in the short form too
-			"--tcp-send-buffer=8KiB", "--tcp-notsent-lowat=4096", "--handshake-timeout=2s", "--idle-timeout=2s", "--pong-timeout=15s", "--stall-timeout=10s"),
+			"--tcp-send-buffer=8KiB", "--tcp-notsent-lowat=4096", "--handshake-timeout=15s", "--idle-timeout=2s", "--pong-timeout=15s", "--stall-timeout=10s"),
 		bad:  make(chan struct{}),
 		acts: make(map[string]int),
 	}
